@@ -1,0 +1,1 @@
+"""FlowBench: compare normalizing-flow families on your data."""

@@ -1,0 +1,1 @@
+"""Invertible layers, one concept a file."""

@@ -1,0 +1,65 @@
+"""Composition of layers: layer 1 next to the data, the last next to the base."""
+
+from collections.abc import Iterable
+from typing import cast
+
+from torch import Tensor, nn
+
+from flowbench.bijections.base import Bijection
+from flowbench.spec.vocabulary import InverseLabel, LogDetLabel, weakest_log_det
+
+
+class Compose(Bijection):
+    """Apply layers one after the other; `encode` runs them first to last, `decode` last to first.
+
+    Only layers that take a context are handed it.
+    """
+
+    def __init__(self, layers: Iterable[Bijection]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.takes_context = any(layer.takes_context for layer in self.sequence)
+
+    @property
+    def sequence(self) -> list[Bijection]:
+        """The layers, from data to base."""
+        return cast("list[Bijection]", list(self.layers))
+
+    @property
+    def log_det_label(self) -> LogDetLabel:
+        return weakest_log_det([layer.log_det_label for layer in self.sequence])
+
+    @property
+    def inverse_label(self) -> InverseLabel:
+        iterates = any(layer.inverse_label == "iterative" for layer in self.sequence)
+        return "iterative" if iterates else "analytic"
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(len(x))
+        for layer in self.sequence:
+            x, log_det = layer.encode(x, context if layer.takes_context else None)
+            total = total + log_det
+        return x, total
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = z.new_zeros(len(z))
+        for layer in reversed(self.sequence):
+            z, log_det = layer.decode(z, context if layer.takes_context else None)
+            total = total + log_det
+        return z, total
+
+    def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        for layer in self.sequence:
+            x = layer.encode_map(x, context if layer.takes_context else None)
+        return x
+
+    def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        for layer in reversed(self.sequence):
+            z = layer.decode_map(z, context if layer.takes_context else None)
+        return z
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
+        for layer in self.sequence:
+            given = context if layer.takes_context else None
+            layer.initialise(x, given)
+            x = layer.encode_map(x, given)

@@ -1,0 +1,1 @@
+"""One frame of all runs, its statistics and fairness checks."""

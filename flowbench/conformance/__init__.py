@@ -1,0 +1,1 @@
+"""The checks that every layer and family must pass, at perturbed parameters."""

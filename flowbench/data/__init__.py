@@ -1,0 +1,1 @@
+"""Data sets by name and users' own files, split, hashed and dequantised."""

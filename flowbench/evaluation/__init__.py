@@ -1,0 +1,1 @@
+"""The measuring protocols: likelihood, inversion, sampling speed."""

@@ -1,0 +1,1 @@
+"""The flow families, their base distributions, registry and checkpoints."""

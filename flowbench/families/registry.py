@@ -1,0 +1,63 @@
+"""Families by name: one line each."""
+
+from importlib import import_module
+from typing import Any, cast
+
+from torch import nn
+
+from flowbench.bijections.base import Bijection
+from flowbench.bijections.preprocess import PreprocessSteps
+from flowbench.errors import InputError
+from flowbench.families.flow import Flow
+from flowbench.families.schema import resolve
+
+FAMILIES: dict[str, type[Flow]] = {}
+
+
+def family_class(name: str) -> type[nn.Module]:
+    """Return a registered family, or the class that ``package.module:Class`` names.
+
+    Raises:
+        InputError: if there is no such family, module or class.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        known = ", ".join(FAMILIES)
+        raise InputError(f"family.name = {name!r}: allowed: {known}, or package.module:Class")
+    try:
+        found = getattr(import_module(module_name), class_name, None)
+    except ImportError as error:
+        raise InputError(f"family.name = {name!r}: cannot import {module_name}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"family.name = {name!r}: {module_name} has no nn.Module {class_name}")
+    return found
+
+
+def create(
+    name: str,
+    event_shape: tuple[int, ...],
+    *,
+    preprocess: Bijection | PreprocessSteps | None = None,
+    context_size: int = 0,
+    **hyperparameters: Any,
+) -> Flow:
+    """Build a flow by its family's name.
+
+    Args:
+        name: a registered name or ``package.module:Class``.
+        event_shape: ``(D,)`` or ``(C, H, W)``.
+        preprocess: see `Flow`; None gives the bare flow on continuous values.
+        context_size: number of context features.
+        hyperparameters: the family's own keyword arguments.
+
+    Raises:
+        InputError: for an unknown family, an unknown key or a value out of range.
+    """
+    family = family_class(name)
+    values = resolve(family, hyperparameters)
+    return cast(
+        "Flow",
+        family(event_shape, preprocess=preprocess, context_size=context_size, **values),
+    )

@@ -1,0 +1,1 @@
+"""Bits per dimension and inversion error as torchmetrics."""

@@ -1,0 +1,1 @@
+"""Conditioner networks: MLP, convolutional, Lipschitz-bounded."""

@@ -1,0 +1,1 @@
+"""Root finding, fixed points, spectral norms, determinants, keyed noise: functions on tensors."""

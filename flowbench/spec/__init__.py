@@ -1,0 +1,1 @@
+"""What a run and a sweep are: validated, frozen, hashable; no torch."""

@@ -1,0 +1,1 @@
+"""Hyperparameter sweeps: search space, driver, launcher; no torch."""

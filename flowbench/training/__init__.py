@@ -1,0 +1,1 @@
+"""One LightningModule for any flow: steps, optimisers, averages, resume."""

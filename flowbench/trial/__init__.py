@@ -1,0 +1,1 @@
+"""One trial as a process: leader, ranks, result."""
