@@ -163,3 +163,28 @@ class RunDirectory:
         """Return the newest attempt that completed, whose model can be loaded."""
         done = [a for a in self.attempts() if a.model.is_file()]
         return done[-1] if done else None
+
+
+def find_run(name: str) -> RunDirectory | None:
+    """Return the run of that id (or at that path), or None where there is none."""
+    for path in (Path(name), home() / name):
+        if (path / "spec.json").is_file():
+            return RunDirectory(path)
+    return None
+
+
+def find_model(name: str) -> Path:
+    """Return the checkpoint that `name` means: a file, or the best model of a run.
+
+    Raises:
+        InputError: if it is neither, or the run has no model yet.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    run = find_run(name)
+    if run is None:
+        raise InputError(f"{name}: neither a checkpoint file nor a run under {home()}")
+    attempt = run.finished_attempt()
+    if attempt is None:
+        raise InputError(f"{run.id}: this run has no model (it has not validated once)")
+    return attempt.model

@@ -36,6 +36,9 @@ class Flow(nn.Module):
         context_size: number of context features C, 0 for an unconditional density.
     """
 
+    paper: str = ""
+    """Author, year and title, shown by `flowbench families`."""
+
     def __init__(
         self,
         event_shape: tuple[int, ...],
