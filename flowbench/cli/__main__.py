@@ -1,0 +1,5 @@
+"""`python -m flowbench.cli`, the same program as `flowbench`."""
+
+from flowbench.cli.app import main
+
+main()
