@@ -5,7 +5,7 @@ from math import log
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.compose import Compose
@@ -65,7 +65,8 @@ class Logit(Bijection):
 
     def _log_det(self, y: Tensor) -> Tensor:
         """Return log|dy/dx| in terms of y: softplus(y) + softplus(-y) + log(1 - 2 lambda)."""
-        each = softplus(y) + softplus(-y) + log(1 - 2 * self.lam)
+        # torch's softplus drops exp(-y) above 20; its logsigmoid does not.
+        each = log(1 - 2 * self.lam) - logsigmoid(y) - logsigmoid(-y)
         return each.flatten(1).sum(1)
 
 

@@ -4,7 +4,7 @@ from math import log, pi
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 
 class Base(nn.Module):
@@ -58,7 +58,8 @@ class LogisticBase(Base):
     """The standard logistic, as in NICE (Dinh et al. 2014, section 3.4); its variance is pi^2/3."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return -(softplus(z) + softplus(-z)).sum(1)
+        # torch's softplus drops exp(-z) above 20; its logsigmoid does not.
+        return (logsigmoid(z) + logsigmoid(-z)).sum(1)
 
     def sample(
         self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None

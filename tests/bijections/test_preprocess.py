@@ -10,7 +10,6 @@ from flowbench.bijections.compose import Compose
 from flowbench.bijections.preprocess import Logit, Scale, Standardise, as_preprocess, describe
 from flowbench.errors import InputError
 
-torch.set_default_dtype(torch.float32)
 IMAGE = (2, 2, 3)
 
 
