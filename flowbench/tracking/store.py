@@ -1,0 +1,51 @@
+"""Where the record lives, and a client for it."""
+
+import fcntl
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowbench.run_directory import home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def default_tracking_uri() -> str:
+    """Return the address of the record under the home directory."""
+    return f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def connect(tracking_uri: str) -> "MlflowClient":
+    """Return a client; a database of ours is created or migrated under a lock.
+
+    Two processes that create one SQLite record at once crash in its migrations.
+    """
+    # The record's own reporting home has no place in an offline tool.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    with locked(tracking_uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = MlflowClient(tracking_uri=tracking_uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def locked(tracking_uri: str) -> Iterator[None]:
+    """Hold the lock file beside a SQLite database; nothing for a server, which has its own."""
+    if not tracking_uri.startswith("sqlite:///"):
+        yield
+        return
+    database = Path(tracking_uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f".{database.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
