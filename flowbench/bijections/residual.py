@@ -1,0 +1,239 @@
+"""The residual block x + g(x) with a contractive branch g."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from flowbench.bijections.base import Bijection
+from flowbench.networks.contractive import fixed_weights, jacobian_norms
+from flowbench.networks.lipschitz import JacobianProduct, LipschitzLayer, SpectralLayer
+from flowbench.numerics.determinant import jacobian, log_det_residual
+from flowbench.numerics.fixed_point import solve_residual, with_implicit_gradient
+from flowbench.numerics.keyed_noise import rademacher, scalar_uniform
+from flowbench.numerics.series import (
+    log_det_from_powers,
+    log_det_series,
+    roulette_coefficients,
+    truncated_coefficients,
+    truncation_bias,
+)
+from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
+
+LogDetMethod = Literal["exact", "series", "roulette"]
+
+EXPANDED_DIM = 128
+"""Up to this many dimensions evaluation expands the whole Jacobian: no probes, no noise."""
+
+EVALUATION_TERMS = 20
+"""Exact terms of Russian roulette at evaluation, as in Chen et al. 2019, section 4."""
+
+EVALUATION_PROBES = 2
+"""Two probes are the fewest that tell their own variance."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known of a branch's Lipschitz constant.
+
+    Attributes:
+        declared: the bound L that the branch was built for.
+        bound: an upper bound of the constant, computed from its weights as they are.
+    """
+
+    declared: float
+    bound: float
+
+    @property
+    def certified(self) -> bool:
+        """Whether the block is proven invertible."""
+        return self.bound < 1.0
+
+
+class ResidualBlock(Bijection):
+    r""":math:`z = x + g(x)` with g of Lipschitz constant L < 1; the formula is `encode`.
+
+    Sources: Behrmann et al. 2019, "Invertible Residual Networks", equation 1; Chen et al. 2019,
+    "Residual Flows for Invertible Generative Modeling". The log-determinant, :math:`\log\det(I +
+    J_g)`, is found in one of three ways:
+
+    * `exact`: from the whole Jacobian;
+    * `series`: the first `terms` terms of the power series with one keyed probe a sample in
+      training, with exact traces up to 128 dimensions otherwise; `bias_bound` bounds the rest;
+    * `roulette`: the unbiased series cut at random after `terms` terms, with one keyed probe a
+      sample, in training; evaluation expands the Jacobian up to 128 dimensions, and above takes
+      20 terms before the roulette and two probes.
+
+    `decode` solves for x until Banach's bound certifies `tolerance`, relative to the size of x,
+    or round-off if that is more; samples that do not get there are flagged in `convergence`, and
+    raise nothing unless `strict` is set. Its gradients follow from the implicit function theorem.
+    The block runs in its parameters' precision whatever autocast says.
+
+    Args:
+        branch: g, from ``(N, *event)`` to the same shape; its `lipschitz` is L.
+        dim: number of elements D of an event.
+        log_det: how the log-determinant is found.
+        terms: see above; None means 10 for the series, 2 for the roulette.
+        stream: tells this block's noise from that of other blocks with the same key.
+    """
+
+    def __init__(
+        self,
+        branch: LipschitzLayer,
+        dim: int,
+        *,
+        log_det: LogDetMethod = "roulette",
+        terms: int | None = None,
+        stream: int = 0,
+    ) -> None:
+        super().__init__()
+        if not branch.lipschitz < 1.0:
+            raise ValueError(
+                f"the branch's Lipschitz bound is {branch.lipschitz}; below 1 is needed"
+            )
+        self.branch = branch
+        self.dim = dim
+        self.method: LogDetMethod = log_det
+        self.terms = terms or (10 if log_det == "series" else 2)
+        self.stream = stream
+        self.tolerance = 0.0
+        self.max_iterations = 500
+        self.strict = False
+        self.log_det_variance: Tensor | None = None
+        self._key: tuple[int, int, Tensor] | None = None
+
+    @property
+    def lipschitz(self) -> float:
+        """The bound L of the whole branch."""
+        return self.branch.lipschitz
+
+    @property
+    def bias_bound(self) -> float:
+        """Largest bias of the log-determinant in nats an event: 0 but for a truncated series."""
+        if self.method != "series":
+            return 0.0
+        return truncation_bias(self.dim, self.lipschitz, self.terms)
+
+    @property
+    def log_det_label(self) -> LogDetLabel:
+        return "exact" if self._is_exact else "estimate"
+
+    @property
+    def inverse_label(self) -> InverseLabel:
+        return "iterative"
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        self.refuse_context(context)
+        with _full_precision(x):
+            x = _widened(x)
+            image, product = self.branch.linearise(x)
+            return x + image, self._log_det(x, product)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        self.refuse_context(context)
+        with _full_precision(z):
+            x = self._solve(_widened(z))
+            # Of the map at the recovered x, where encode would take it: not at z.
+            return x, -self._log_det(x, self.branch.linearise(x)[1])
+
+    def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.refuse_context(context)
+        with _full_precision(x):
+            x = _widened(x)
+            image: Tensor = self.branch(x)
+            return x + image
+
+    def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        self.refuse_context(context)
+        with _full_precision(z):
+            return self._solve(_widened(z))
+
+    def key_noise(self, seed: int, step: int, rows: Tensor) -> None:
+        self._key = (seed, step, rows)
+
+    def after_step(self) -> None:
+        for module in self.branch.modules():
+            if isinstance(module, SpectralLayer):
+                module.restore(module.step_tolerance, advance=True)
+
+    def certificate(self) -> Certificate:
+        """Bound the branch's Lipschitz constant from above (SVD, FFT); dear for wide images."""
+        return Certificate(self.lipschitz, self.branch.norm_bound())
+
+    def measured_lipschitz(self, x: Tensor) -> Tensor:
+        """Return the norm of the branch's Jacobian at each sample, ``(N,)``, from below."""
+        return jacobian_norms(self.branch, x)
+
+    @property
+    def _is_exact(self) -> bool:
+        if self.method == "roulette":
+            return not self.training and self.dim <= EXPANDED_DIM
+        return self.method == "exact"
+
+    def _log_det(self, x: Tensor, product: JacobianProduct) -> Tensor:
+        """Return log det(I + J) at x, ``(N,)``."""
+        seed, step, rows = self._noise_key(x)
+        self.log_det_variance = None
+        if self._is_exact:
+            return log_det_residual(jacobian(product, x))
+        if self.method == "series":
+            coefficients = truncated_coefficients(self.terms)
+            if not self.training and self.dim <= EXPANDED_DIM:
+                return log_det_from_powers(jacobian(product, x), coefficients)
+        else:
+            terms = self.terms if self.training else max(self.terms, EVALUATION_TERMS)
+            coefficients = roulette_coefficients(
+                scalar_uniform(seed, step, 2 * self.stream + 1), terms
+            )
+        count = 1 if self.training else EVALUATION_PROBES
+        noise = rademacher(
+            seed, step, rows, count * self.dim, stream=2 * self.stream, dtype=x.dtype
+        )
+        probes = noise.reshape(len(x), count, *x.shape[1:]).transpose(0, 1)
+        estimates = log_det_series(
+            product, probes, coefficients, differentiable=torch.is_grad_enabled()
+        )
+        if count > 1:
+            self.log_det_variance = estimates.detach().var(0) / count
+        return estimates.mean(0)
+
+    def _noise_key(self, x: Tensor) -> tuple[int, int, Tensor]:
+        """Return the key of this call and forget it: a key serves one call.
+
+        Without one, training draws from torch's generator (a probe that never changed would be
+        fitted), and evaluation takes a fixed key.
+        """
+        key, self._key = self._key, None
+        if key is not None:
+            return key
+        seed = int(torch.randint(2**62, ())) if self.training else 0
+        return seed, 0, torch.arange(len(x), device=x.device)
+
+    def _solve(self, z: Tensor) -> Tensor:
+        """Return x with x + g(x) = z, differentiable in z and in the branch's parameters."""
+        with torch.no_grad(), fixed_weights(self.branch):
+            x, self.convergence = solve_residual(
+                self.branch,
+                z,
+                self.lipschitz,
+                tolerance=self.tolerance,
+                max_iterations=self.max_iterations,
+            )
+        if self.strict and self.convergence.unconverged:
+            raise RuntimeError(
+                f"{self.convergence.unconverged} of {len(z)} samples did not converge in "
+                f"{self.max_iterations} iterations"
+            )
+        if not torch.is_grad_enabled():
+            return x
+        return with_implicit_gradient(self.branch, x, z, self.lipschitz, self.max_iterations)
+
+
+def _full_precision(x: Tensor) -> torch.autocast:
+    """Switch autocast off: a Lipschitz bound and a log-determinant do not survive bfloat16."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

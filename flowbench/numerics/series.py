@@ -1,0 +1,98 @@
+r"""The log-determinant of a residual map as a power series of traces.
+
+.. math:: \log\det(I + J) = \sum_{k \ge 1} \frac{(-1)^{k+1}}{k} \operatorname{tr}(J^k)
+
+for a Jacobian of norm L < 1, each trace estimated by probes v with E[v v^T] = I (Hutchinson):
+tr(J^k) = E[v^T J^k v]. Sources: Behrmann et al. 2019, "Invertible Residual Networks", section
+3.2; Chen et al. 2019, "Residual Flows for Invertible Generative Modeling", sections 3.1 and 3.2.
+"""
+
+from collections.abc import Callable, Sequence
+from math import floor, log
+
+import torch
+from torch import Tensor
+
+CONTINUE = 0.5
+"""Probability with which Russian roulette goes on for one term more (Chen et al. 2019)."""
+
+
+def truncated_coefficients(terms: int) -> list[float]:
+    """Return the weights of the first `terms` terms: all one."""
+    return [1.0] * terms
+
+
+def truncation_bias(dim: int, lipschitz: float, terms: int) -> float:
+    r"""Bound, in nats, what the series leaves out after `terms` = n terms.
+
+    .. math:: D \frac{L^{n+1}}{(n+1)(1-L)}
+    """
+    return dim * lipschitz ** (terms + 1) / ((terms + 1) * (1 - lipschitz))
+
+
+def roulette_coefficients(uniform: float, exact_terms: int) -> list[float]:
+    """Return weights that make a series cut at random unbiased.
+
+    The first `exact_terms` terms are always there; each one after is reached with probability
+    1/2 given the one before, and weighs the inverse of its chance of being reached.
+
+    Args:
+        uniform: a number in [0, 1), the only randomness.
+        exact_terms: terms of weight one.
+    """
+    # P(extra >= j) = P(uniform < CONTINUE^j): both 0 and 2^-53 give a finite number of terms.
+    extra = floor(log(max(uniform, 2.0**-53)) / log(CONTINUE))
+    return truncated_coefficients(exact_terms) + [CONTINUE**-j for j in range(1, extra + 1)]
+
+
+def log_det_series(
+    product: Callable[[Tensor], Tensor],
+    probes: Tensor,
+    coefficients: Sequence[float],
+    *,
+    differentiable: bool,
+) -> Tensor:
+    r"""Estimate :math:`\log\det(I + J)` with each probe.
+
+    The value is the series, computed without a graph. Its gradient is that of a surrogate which
+    keeps the graph of one product only, whatever the number of terms: with
+    :math:`u = \sum_k c_k (-J)^{k-1} v` held fixed,
+
+    .. math:: \partial \log\det(I + J) = \operatorname{tr}((I + J)^{-1} \partial J)
+              = E[v^T\, \partial J\, u]
+
+    (the Neumann gradient; Chen et al. 2019, section 3.2, there with :math:`J^T` on the left). The
+    surrogate's own value is no log-determinant and is subtracted again. Each sample has its own
+    term in it, so the gradient is right under any weighting of the samples.
+
+    Args:
+        product: takes tangents ``(P, N, *event)`` through J.
+        probes: ``(P, N, *event)``, independent with mean zero and variance one.
+        coefficients: weight of each term, the first first.
+        differentiable: whether the result carries the surrogate's gradient.
+
+    Returns:
+        ``(P, N)``, one estimate for each probe and sample.
+    """
+    value = probes.new_zeros(probes.shape[:2])
+    with torch.no_grad():
+        power, direction = probes, torch.zeros_like(probes)
+        for k, coefficient in enumerate(coefficients, start=1):
+            sign = 1.0 if k % 2 else -1.0
+            direction = direction + sign * coefficient * power
+            power = product(power)
+            value = value + sign * coefficient / k * (probes * power).flatten(2).sum(2)
+    if not differentiable:
+        return value
+    surrogate = (probes * product(direction)).flatten(2).sum(2)
+    return value + surrogate - surrogate.detach()
+
+
+def log_det_from_powers(jacobian: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """Return the same series with exact traces, ``(N,)``, of whole Jacobians ``(N, D, D)``."""
+    power, value = jacobian, jacobian.new_zeros(len(jacobian))
+    for k, coefficient in enumerate(coefficients, start=1):
+        sign = 1.0 if k % 2 else -1.0
+        value = value + sign * coefficient / k * power.diagonal(dim1=1, dim2=2).sum(1)
+        power = power @ jacobian
+    return value

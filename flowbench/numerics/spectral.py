@@ -1,0 +1,90 @@
+"""Operator norms: power iteration from below, certified bounds from above."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, conv_transpose2d, normalize
+
+LinearMap = Callable[[Tensor], Tensor]
+
+
+def power_iteration(
+    forward: LinearMap,
+    adjoint: LinearMap,
+    u: Tensor,
+    v: Tensor,
+    *,
+    tolerance: float = 1e-4,
+    max_iterations: int = 200,
+) -> tuple[Tensor, Tensor, int]:
+    r"""Improve a linear map's leading singular pair from a warm start.
+
+    :math:`\langle u, A v\rangle` grows towards the norm of A and never passes it, so the result
+    bounds the norm from below only. It stops when an iteration raises the estimate by no more
+    than `tolerance`, relatively: how soon depends on the gap between the two largest singular
+    values, and on how good the start is. A start that was good enough already gives one iteration.
+
+    Args:
+        forward: :math:`v \mapsto A v`.
+        adjoint: :math:`u \mapsto A^T u`.
+        u: the start, a unit vector of any shape that `adjoint` takes.
+        v: the start on the other side.
+        tolerance: largest relative growth of the estimate in the last iteration.
+        max_iterations: where to give up.
+
+    Returns:
+        The unit vectors u and v, and the number of iterations.
+    """
+    previous = float((u * forward(v)).sum())
+    for iteration in range(1, max_iterations + 1):
+        next_v = normalize(adjoint(u).flatten(), dim=0).reshape(v.shape)
+        image = forward(next_v)
+        norm = float(image.norm())
+        if norm == 0.0:  # The zero map, or a start that it annihilates: any pair will do.
+            return u, v, iteration
+        u, v = image / norm, next_v
+        if norm - previous <= tolerance * norm:
+            break
+        previous = norm
+    return u, v, iteration
+
+
+def convolution(weight: Tensor, padding: tuple[int, int]) -> tuple[LinearMap, LinearMap]:
+    """Return a zero-padded convolution of stride 1 and its adjoint, at images of any size.
+
+    The norm of this operator is not that of the kernel reshaped to a matrix (for a 3 x 3 kernel
+    it may be 1.5 times as large), and depends on the size of the image and on the padding.
+
+    Args:
+        weight: ``(out, in, kh, kw)``.
+        padding: zeros added on each side of the two axes.
+    """
+    return (
+        lambda v: conv2d(v, weight, padding=padding),
+        lambda u: conv_transpose2d(u, weight, padding=padding),
+    )
+
+
+def matrix_norm_bound(weight: Tensor) -> float:
+    """Return the largest singular value of a matrix ``(out, in)``, in float64."""
+    return float(torch.linalg.matrix_norm(weight.detach().double(), ord=2))
+
+
+def convolution_norm_bound(weight: Tensor, size: tuple[int, int]) -> float:
+    r"""Bound the norm of a zero-padded convolution from above.
+
+    On an image of n pixels an axis, a zero-padded convolution is a circular one on n + k - 1
+    pixels, restricted to images that vanish outside and to a part of its output. Neither
+    restriction can raise the norm, and the circular operator's norm is the largest singular value
+    of the kernel's Fourier transform over all frequencies (Sedghi et al. 2019, "The singular
+    values of convolutional layers", theorem 6). Loose by 2 to 15 % for 3 x 3 kernels.
+
+    Args:
+        weight: ``(out, in, kh, kw)``.
+        size: height and width of the image.
+    """
+    grid = [n + k - 1 for n, k in zip(size, weight.shape[2:], strict=True)]
+    # The transform of a real kernel at -w is the conjugate of that at w: half of them suffice.
+    spectrum = torch.fft.rfft2(weight.detach().double(), s=grid).permute(2, 3, 0, 1)
+    return float(torch.linalg.matrix_norm(spectrum, ord=2).max())
