@@ -56,7 +56,7 @@ def git_commit() -> str:
 
 
 def _git(directory: Path, *arguments: str) -> str:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - fixed arguments
         ["git", *arguments],  # noqa: S607 - whichever git the user has
         cwd=directory, capture_output=True, text=True, check=True, timeout=10,
     )  # fmt: skip

@@ -27,6 +27,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
     """
     # The record's own reporting home has no place in an offline tool.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,285 @@
+"""The specification of one sweep: which families on which data, searched how; no torch."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from flowbench.errors import InputError
+from flowbench.spec.distributions import Distribution
+from flowbench.spec.run import (
+    FROZEN,
+    Count,
+    DataSpec,
+    EvaluationSpec,
+    FamilySpec,
+    Positive,
+    RunSpec,
+    TrainingSpec,
+)
+from flowbench.spec.validation import validated
+
+DECIDED = {
+    "training.max_epochs": "budget",
+    "training.max_steps": "budget",
+    "training.max_seconds": "budget",
+    "training.devices": "resources.devices_per_trial",
+    "family.name": "the key under families",
+}
+"""Keys that other parts of a sweep file decide."""
+
+
+class FamilySearch(BaseModel):
+    """How one family is searched."""
+
+    model_config = FROZEN
+
+    search: dict[str, Distribution] = {}
+    """Keys searched for this family, beside the sweep's common ones (which these replace)."""
+    fixed: dict[str, Any] = {}
+    """Keys that are the same in every trial of this family."""
+
+
+class Budget(BaseModel):
+    """What every family may spend on every data set."""
+
+    model_config = FROZEN
+
+    unit: Literal["epochs", "device_seconds"] = "epochs"
+    per_trial: Positive = 20
+    trials: Count | None = None
+    """Trials of each family on each data set; a grid needs none."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.unit == "epochs" and not float(self.per_trial).is_integer():
+            raise ValueError("per_trial counts epochs: a whole number is expected")
+        return self
+
+
+class Confirm(BaseModel):
+    """Runs of the best configuration with fresh seeds; they alone touch the test split."""
+
+    model_config = FROZEN
+
+    seeds: Annotated[int, Field(ge=0)] = 5
+
+
+class Resources(BaseModel):
+    """What runs at once."""
+
+    model_config = FROZEN
+
+    slots: Count = 1
+    """Trials that run side by side."""
+    devices_per_trial: Count = 1
+    retries: Annotated[int, Field(ge=0)] = 2
+    """New attempts at a trial whose process was lost."""
+
+
+class SweepSpec(BaseModel):
+    """A sweep: everything that decides its trials."""
+
+    model_config = FROZEN
+
+    name: str
+    data: Annotated[tuple[DataSpec, ...], Field(min_length=1)]
+    families: Annotated[dict[str, FamilySearch], Field(min_length=1)]
+    search: dict[str, Distribution] = {}
+    """Keys searched for every family, such as `training.learning_rate`."""
+    training: TrainingSpec = TrainingSpec()
+    """Common to all trials, where it is not searched."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    sampler: Literal["tpe", "random", "qmc", "grid", "nsga2"] = "tpe"
+    pruner: Literal["none", "median", "hyperband", "asha"] = "none"
+    budget: Budget
+    confirm: Confirm = Confirm()
+    resources: Resources = Resources()
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides the sampler and the seeds of the models."""
+    data_seed: Annotated[int, Field(ge=0)] = 0
+    """Decides the splits."""
+
+    @field_validator("name")
+    @classmethod
+    def _safe(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise ValueError("letters, digits, - and _ are allowed")
+        return name
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _names(cls, raw: Any) -> Any:
+        if not isinstance(raw, list | tuple):
+            raise ValueError("a list of data sets is expected, such as [{name: digits}]")
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in raw]
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _bare(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        return {name: {} if search is None else search for name, search in raw.items()}
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        for family in self.families:
+            space = self.space(family)
+            fixed = self.families[family].fixed
+            for key in [*space, *fixed]:
+                _check_key(key, f"families.{family}" if key not in self.search else "search")
+            both = set(fixed) & set(self.families[family].search)
+            if both:
+                raise ValueError(f"families.{family}: {min(both)} is both searched and fixed")
+            _order(space, set(fixed), family)
+            if self.sampler == "grid":
+                for key, distribution in space.items():
+                    if distribution.grid() is None:
+                        raise ValueError(
+                            f"sampler = 'grid': {key} is {distribution.kind}; a grid takes choice"
+                            " or int"
+                        )
+        if self.sampler != "grid" and self.budget.trials is None:
+            raise ValueError("budget.trials: missing; only a grid knows it by itself")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Digits of the SHA-256 of everything that decides the trials; slots and retries do not."""
+        decides = self.model_dump(mode="json", exclude={"resources": {"slots", "retries"}})
+        text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def tune_seed(self) -> int:
+        """The model seed of every tuning trial: they differ by their configuration alone."""
+        return self.seed * SEEDS_APART
+
+    def confirm_seed(self, number: int) -> int:
+        """Return the fresh model seed of a confirming run, counted from zero."""
+        return self.seed * SEEDS_APART + 1 + number
+
+    @property
+    def data_labels(self) -> dict[str, DataSpec]:
+        """The data sets by names that are fit for file names, each different."""
+        labels: dict[str, DataSpec] = {}
+        for data in self.data:
+            stem = data.name or PurePath(data.path or data.train or "").stem
+            label = slug(stem)
+            number = sum(other == label or other.startswith(f"{label}~") for other in labels)
+            labels[f"{label}~{number + 1}" if number else label] = data
+        return labels
+
+    def space(self, family: str) -> dict[str, Distribution]:
+        """Return the keys searched for a family: a parent before the keys that depend on it."""
+        own = self.families[family]
+        merged = {key: value for key, value in self.search.items() if key not in own.fixed}
+        merged |= own.search
+        return _order(merged, set(own.fixed), family)
+
+    def run_spec(
+        self,
+        family: str,
+        data: DataSpec,
+        values: Mapping[str, Any],
+        *,
+        model_seed: int,
+        split: Literal["validation", "test"],
+    ) -> RunSpec:
+        """Build one run: the common values, the family's fixed ones, then what was searched.
+
+        Raises:
+            InputError: if a value is out of range.
+        """
+        sections: dict[str, dict[str, Any]] = {
+            "family": {"name": family},
+            "training": self.training.model_dump(mode="json"),
+        }
+        for key, value in {**self.families[family].fixed, **values}.items():
+            section, _, name = key.partition(".")
+            sections[section][name] = list(value) if isinstance(value, tuple) else value
+        devices = self.resources.devices_per_trial
+        per_trial = self.budget.per_trial
+        sections["training"] |= {"devices": devices, "max_steps": None} | (
+            {"max_epochs": int(per_trial), "max_seconds": None}
+            if self.budget.unit == "epochs"
+            else {"max_epochs": ENDLESS, "max_seconds": per_trial / devices}
+        )
+        where = {"": f"sweep {self.name}, family {family}"}
+        return RunSpec(
+            family=validated(FamilySpec, sections["family"], "family", where),
+            data=data,
+            training=validated(TrainingSpec, sections["training"], "training", where),
+            evaluation=self.evaluation.model_copy(update={"split": split, "speed": False}),
+            data_seed=self.data_seed,
+            model_seed=model_seed,
+        )
+
+
+SEEDS_APART = 1000
+"""Model seeds between those of two sweep seeds."""
+
+ENDLESS = 1_000_000
+"""Epochs of a run that its seconds end."""
+
+
+def slug(text: str) -> str:
+    """Return `text` with only letters, digits, `-` and `_`: a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "data"
+
+
+def _check_key(key: str, where: str) -> None:
+    section, dot, name = key.partition(".")
+    if key in DECIDED:
+        raise ValueError(f"{where}: {key} is decided by {DECIDED[key]}")
+    if section not in ("family", "training") or not dot:
+        raise ValueError(f"{where}: {key}: a key starts with family. or training.")
+    if section == "training" and name not in TrainingSpec.model_fields:
+        allowed = ", ".join(f"training.{field}" for field in TrainingSpec.model_fields)
+        raise ValueError(f"{where}: {key}: unknown key; allowed: {allowed}")
+
+
+def _order(
+    space: Mapping[str, Distribution], fixed: set[str], family: str
+) -> dict[str, Distribution]:
+    """Put each key after those that its `when` names.
+
+    Raises:
+        ValueError: if `when` names a key that is neither searched nor fixed, or in a circle.
+    """
+    ordered: dict[str, Distribution] = {}
+    waiting = dict(space)
+    while waiting:
+        ready = [
+            key
+            for key, distribution in waiting.items()
+            if all(parent in ordered or parent in fixed for parent in distribution.when)
+        ]
+        if not ready:
+            key, distribution = next(iter(waiting.items()))
+            unknown = [parent for parent in distribution.when if parent not in space]
+            if unknown:
+                raise ValueError(
+                    f"families.{family}: {key} depends on {unknown[0]}, which is neither searched"
+                    " nor fixed"
+                )
+            raise ValueError(f"families.{family}: {key} depends on itself")
+        for key in ready:
+            ordered[key] = waiting.pop(key)
+    return ordered
+
+
+def read_sweep(values: Mapping[str, Any], where: Mapping[str, str] | None = None) -> SweepSpec:
+    """Validate what a sweep file says.
+
+    Raises:
+        InputError: for the first mistake, naming the file and the key.
+    """
+    if not values.get("families"):
+        source = next(iter((where or {}).values()), "sweep")
+        raise InputError(f"{source}: no section `families`; name at least one")
+    return validated(SweepSpec, values, where=where)

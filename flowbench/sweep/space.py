@@ -1,0 +1,79 @@
+"""From a sweep's distributions to Optuna's suggestions, one key after the other."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flowbench.spec.distributions import Distribution
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+Space = Mapping[str, Distribution]
+
+
+def suggest(trial: "Trial", space: Space, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw every key that applies, parents before children.
+
+    Args:
+        trial: Optuna's trial.
+        space: the keys in the order of `SweepSpec.space`.
+        fixed: the family's fixed values, which `when` may refer to.
+
+    Returns:
+        The searched values by their keys in the specification.
+    """
+    values: dict[str, Any] = {}
+    for key, distribution in space.items():
+        if distribution.applies({**fixed, **values}):
+            values[key] = _suggest_one(trial, key, distribution)
+    return values
+
+
+def _suggest_one(trial: "Trial", key: str, distribution: Distribution) -> Any:
+    low, high = distribution.low, distribution.high
+    match distribution.kind:
+        case "choice":
+            by_word = {_word(choice): choice for choice in distribution.choices}
+            return by_word[trial.suggest_categorical(key, list(by_word))]
+        case "int":
+            return trial.suggest_int(key, int(low), int(high))
+        case "uniform":
+            return trial.suggest_float(key, low, high)
+        case "log":
+            return trial.suggest_float(key, low, high, log=True)
+        case "log_gap_to_one":
+            return 1 - trial.suggest_float(gap_name(key), 1 - high, 1 - low, log=True)
+
+
+def gap_name(key: str) -> str:
+    """Return the name of the quantity that is sampled for a key near one: the rest to one."""
+    return f"1 - {key}"
+
+
+def grid(space: Space, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every combination of the keys that apply together, as Optuna's parameters.
+
+    Optuna's own grid sampler raises under ask and tell at its end, so the grid is enqueued.
+    """
+    points: list[dict[str, Any]] = [{}]
+    for key, distribution in space.items():
+        longer = []
+        for point in points:
+            if not distribution.applies({**fixed, **point}):
+                longer.append(point)
+                continue
+            longer += [{**point, key: value} for value in distribution.grid() or []]
+        points = longer
+    return [
+        {key: _parameter(space[key], value) for key, value in point.items()} for point in points
+    ]
+
+
+def _parameter(distribution: Distribution, value: Any) -> Any:
+    return _word(value) if distribution.kind == "choice" else value
+
+
+def _word(choice: Any) -> bool | int | float | str | None:
+    """Return a choice as Optuna's storage can keep it: lists become their JSON."""
+    return choice if isinstance(choice, bool | int | float | str | None) else json.dumps(choice)

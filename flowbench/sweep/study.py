@@ -1,0 +1,267 @@
+"""One Optuna study for each (family, data set), asked and told."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowbench.spec.run import RunSpec
+from flowbench.spec.sweep import SweepSpec
+from flowbench.spec.vocabulary import Outcome
+from flowbench.sweep.seeds import derived_seed
+from flowbench.sweep.space import grid, suggest
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import RDBStorage
+
+OBJECTIVE = "val/bits_per_dim"
+FAILURE = "failure"
+"""The constraint that a trial which diverged, ran out of memory or time, or is not invertible
+violates: Optuna's samplers do not see failed trials at all, and would go there again."""
+
+SHUNNED: tuple[Outcome, ...] = ("diverged", "out_of_memory", "not_invertible", "timed_out")
+
+
+def open_storage(path: Path) -> "RDBStorage":
+    """Open Optuna's SQLite database in WAL mode.
+
+    With `synchronous=NORMAL` a trial's writes take 0.03 s instead of 0.30 s, and a crash of the
+    machine (not of a process) can lose the last ones, which `resume` reads from run directories.
+    """
+    import optuna
+    from optuna.storages import RDBStorage
+    from sqlalchemy import event
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}})
+
+    def quicken(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    event.listen(storage.engine, "connect", quicken)
+    storage.engine.dispose()  # connections made before the listener was there
+    return storage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A configuration to try."""
+
+    number: int
+    values: dict[str, Any]
+
+
+class Search:
+    """The search of one family on one data set."""
+
+    def __init__(self, storage: "RDBStorage", sweep: SweepSpec, family: str, label: str) -> None:
+        import optuna
+
+        self.sweep = sweep
+        self.family = family
+        self.label = label
+        self.space = sweep.space(family)
+        self.fixed = sweep.families[family].fixed
+        self.study: Study = optuna.create_study(
+            storage=storage,
+            study_name=f"{sweep.name}/{family}/{label}",
+            direction="minimize",
+            load_if_exists=True,
+            sampler=self._sampler(0),
+            pruner=self._pruner(),
+        )
+        self._live: dict[int, Trial] = {}
+        if sweep.sampler == "grid":
+            self._enqueue_grid()
+
+    @property
+    def trials(self) -> int:
+        """How many trials this search has."""
+        wanted = self.sweep.budget.trials
+        if self.sweep.sampler != "grid":
+            return wanted or 0
+        points = len(grid(self.space, self.fixed))
+        return min(points, wanted or points)
+
+    def running(self) -> list[Asked]:
+        """Return the trials that an earlier driver asked for and did not tell of."""
+        from optuna import Trial
+        from optuna.trial import TrialState
+
+        asked = []
+        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self.study.sampler = self._sampler(frozen.number)
+            trial = Trial(self.study, frozen._trial_id)
+            self._live[frozen.number] = trial
+            asked.append(Asked(frozen.number, self._suggest(trial)))
+        return asked
+
+    def ask(self) -> Asked | None:
+        """Return the next configuration, or None where the budget is spent.
+
+        The sampler is seeded anew from the sweep's seed and the trial's number: a sweep of one
+        slot gives the same trials each time, and after any interruption.
+        """
+        from optuna.trial import TrialState
+
+        begun = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state != TrialState.WAITING
+        ]
+        if len(begun) >= self.trials:
+            return None
+        self.study.sampler = self._sampler(len(begun))
+        trial = self.study.ask()
+        self._live[trial.number] = trial
+        return Asked(trial.number, self._suggest(trial))
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Tell of a validation; return whether the trial should stop."""
+        trial = self._live[number]
+        if self.sweep.pruner == "none" or not math.isfinite(value):
+            return False
+        with warnings.catch_warnings():  # a resumed trial reports its first epochs again
+            warnings.simplefilter("ignore")
+            trial.report(value, epoch)
+        return trial.should_prune()
+
+    def tell(
+        self, number: int, outcome: Outcome, value: float | None, *, reason: str, baseline: float
+    ) -> None:
+        """Tell how a trial ended, so that the sampler learns from every end it can learn from.
+
+        Args:
+            number: the trial.
+            outcome: how it ended.
+            value: its objective, where it has one.
+            reason: kept as the trial's user attribute.
+            baseline: the Gaussian's bits/dim, the worst value to assume while none is known; NaN
+                where the data set has none.
+        """
+        from optuna.trial import TrialState
+
+        trial = self._live.pop(number)
+        trial.set_user_attr("outcome", outcome)
+        if reason:
+            trial.set_user_attr("reason", reason)
+        finite = value if value is not None and math.isfinite(value) else None
+        if outcome == "completed" and finite is None:
+            outcome = "diverged"
+        if outcome == "completed":
+            trial.set_constraint(FAILURE, 0.0)
+            self.study.tell(trial, finite)
+        elif outcome in SHUNNED:
+            trial.set_constraint(FAILURE, 1.0)
+            kept = finite if outcome == "not_invertible" else None
+            self.study.tell(trial, self._worst(baseline) if kept is None else kept)
+        elif outcome == "pruned":
+            trial.set_constraint(FAILURE, 0.0)
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def best(self) -> Asked | None:
+        """Return the best sound configuration; None where every trial failed."""
+        from optuna.trial import TrialState
+
+        sound = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if all(violation <= 0 for violation in trial.constraints.values())
+        ]
+        if not sound:
+            return None
+        best = min(sound, key=lambda trial: (trial.value, trial.number))
+        return Asked(best.number, dict(best.user_attrs["values"]))
+
+    def run_spec(self, asked: Asked) -> RunSpec:
+        """Build the specification of one tuning trial."""
+        return self.sweep.run_spec(
+            self.family,
+            self.sweep.data_labels[self.label],
+            asked.values,
+            model_seed=self.sweep.tune_seed,
+            split="validation",
+        )
+
+    def _suggest(self, trial: "Trial") -> dict[str, Any]:
+        values = suggest(trial, self.space, self.fixed)
+        trial.set_user_attr("values", values)
+        return values
+
+    def _worst(self, baseline: float) -> float:
+        """Return the worst finite value seen so far, or the baseline's, or one that is no better
+        than any density anyone would report."""
+        from optuna.trial import TrialState
+
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        seen = [
+            trial.value
+            for trial in self.study.get_trials(deepcopy=False, states=states)
+            if trial.value is not None and math.isfinite(trial.value)
+        ]
+        return max(seen, default=baseline if math.isfinite(baseline) else WORST)
+
+    def _enqueue_grid(self) -> None:
+        if self.study.user_attrs.get("grid"):
+            return
+        for point in grid(self.space, self.fixed)[: self.trials]:
+            self.study.enqueue_trial(point, skip_if_exists=True)
+        self.study.set_user_attr("grid", True)
+
+    def _sampler(self, number: int) -> "BaseSampler":
+        from optuna import samplers
+
+        seed = derived_seed(self.sweep.seed, self.family, self.label, "sampler", number)
+        match self.sweep.sampler:
+            case "random" | "grid":
+                return samplers.RandomSampler(seed=seed)
+            case "qmc":
+                # The sequence has one seed; Optuna counts the points taken in the study.
+                sequence = derived_seed(self.sweep.seed, self.family, self.label, "sequence")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return samplers.QMCSampler(
+                        scramble=True,
+                        seed=sequence,
+                        independent_sampler=samplers.RandomSampler(seed=seed),
+                        warn_asynchronous_seeding=False,
+                        warn_independent_sampling=False,
+                    )
+            case "nsga2":
+                population = max(4, min(50, (self.sweep.budget.trials or 50) // 4))
+                return samplers.NSGAIISampler(seed=seed, population_size=population)
+            case "tpe":
+                # Of few trials a third is spent at random; Optuna's ten would be all of them.
+                startup = max(2, min(10, self.trials // 3))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # `group` is marked experimental
+                    return samplers.TPESampler(
+                        seed=seed, n_startup_trials=startup, multivariate=True, group=True
+                    )
+
+    def _pruner(self) -> "BasePruner":
+        from optuna import pruners
+
+        match self.sweep.pruner:
+            case "none":
+                return pruners.NopPruner()
+            case "median":
+                return pruners.MedianPruner(n_startup_trials=max(2, min(5, self.trials // 3)))
+            case "asha":
+                return pruners.SuccessiveHalvingPruner()
+            case "hyperband":
+                epochs = self.sweep.budget.unit == "epochs"
+                most = int(self.sweep.budget.per_trial) if epochs else "auto"
+                return pruners.HyperbandPruner(max_resource=most)
+
+
+WORST = 1e3
+"""Bits/dim told for a failure where nothing else is known."""
