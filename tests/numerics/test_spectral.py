@@ -1,0 +1,93 @@
+"""Operator norms against the singular values of explicit matrices."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from flowbench.numerics.spectral import (
+    convolution,
+    convolution_norm_bound,
+    matrix_norm_bound,
+    power_iteration,
+)
+
+CASES = [
+    pytest.param(2, 3, (3, 3), (5, 7), id="odd-sides"),
+    pytest.param(3, 2, (3, 3), (4, 6), id="even-sides"),
+    pytest.param(1, 4, (5, 3), (6, 3), id="kernel-and-image-not-square"),
+    pytest.param(4, 4, (1, 1), (3, 4), id="one-by-one"),
+]
+
+
+def explicit_matrix(weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the convolution as a matrix, from its action on every unit image."""
+    channels = weight.shape[1]
+    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+    basis = torch.eye(channels * size[0] * size[1], dtype=weight.dtype)
+    return conv2d(basis.reshape(-1, channels, *size), weight, padding=padding).flatten(1).t()
+
+
+def estimate(weight: Tensor, size: tuple[int, int], tolerance: float = 1e-12) -> float:
+    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+    forward, adjoint = convolution(weight, padding)
+    u = torch.randn(1, weight.shape[0], *size, dtype=weight.dtype)
+    v = torch.randn(1, weight.shape[1], *size, dtype=weight.dtype)
+    u, v, _ = power_iteration(
+        forward, adjoint, u / u.norm(), v / v.norm(), tolerance=tolerance, max_iterations=20_000
+    )
+    return float((u * forward(v)).sum())
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "size"), CASES)
+def test_power_iteration_finds_the_norm_of_the_true_convolution(inputs, outputs, kernel, size):
+    torch.manual_seed(0)
+    weight = torch.randn(outputs, inputs, *kernel, dtype=torch.float64)
+    norm = float(torch.linalg.matrix_norm(explicit_matrix(weight, size), ord=2))
+    assert estimate(weight, size) == pytest.approx(norm, rel=1e-6)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "size"), CASES)
+def test_adjoint_is_the_transpose(inputs, outputs, kernel, size):
+    torch.manual_seed(0)
+    weight = torch.randn(outputs, inputs, *kernel, dtype=torch.float64)
+    forward, adjoint = convolution(weight, (kernel[0] // 2, kernel[1] // 2))
+    u = torch.randn(1, outputs, *size, dtype=torch.float64)
+    v = torch.randn(1, inputs, *size, dtype=torch.float64)
+    assert float((u * forward(v)).sum()) == pytest.approx(float((adjoint(u) * v).sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel", "size"), CASES)
+def test_fourier_bound_lies_above_the_norm_and_not_far(inputs, outputs, kernel, size):
+    for seed in range(5):
+        torch.manual_seed(seed)
+        weight = torch.randn(outputs, inputs, *kernel, dtype=torch.float64)
+        norm = float(torch.linalg.matrix_norm(explicit_matrix(weight, size), ord=2))
+        bound = convolution_norm_bound(weight, size)
+        assert norm * (1 - 1e-12) <= bound <= 1.4 * norm
+
+
+def test_norm_of_the_reshaped_kernel_is_another_number():
+    torch.manual_seed(0)
+    weight = torch.randn(8, 8, 3, 3, dtype=torch.float64)
+    assert estimate(weight, (16, 16), 1e-8) > 1.3 * matrix_norm_bound(weight.flatten(1))
+
+
+def test_a_converged_pair_takes_one_iteration_and_a_stale_one_more():
+    torch.manual_seed(0)
+    matrix = torch.randn(20, 30, dtype=torch.float64)
+    left, values, right = torch.linalg.svd(matrix)
+    *_, iterations = power_iteration(matrix.mv, matrix.t().mv, left[:, 0], right[0])
+    assert iterations == 1
+    stale = left[:, 5] + 0.1 * left[:, 0]
+    u, v, iterations = power_iteration(
+        matrix.mv, matrix.t().mv, stale / stale.norm(), right[5], tolerance=1e-10
+    )
+    assert iterations > 1
+    assert float(u @ matrix @ v) == pytest.approx(float(values[0]), rel=1e-6)
+
+
+def test_the_zero_map_has_norm_zero_and_no_nan():
+    matrix = torch.zeros(3, 3)
+    u, v, _ = power_iteration(matrix.mv, matrix.mv, torch.eye(3)[0], torch.eye(3)[1])
+    assert float(u @ matrix @ v) == 0.0
