@@ -1,0 +1,143 @@
+"""What makes a comparison unfair or incomplete, said where it can be seen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flowbench.compare.frame import Frame
+
+SEEDS_FOR_A_TEST = 5
+FAR_APART = 2.0
+"""Ratio of parameter counts above which two models are not of a size."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One reason to read the numbers with care."""
+
+    data: str
+    """The data set it concerns; empty where it concerns all."""
+    kind: str
+    """`split`, `budget`, `trials`, `missing`, `device`, `preprocessing`, `label`, `seeds`, ..."""
+    sentence: str
+
+
+def flags(frame: Frame, table: pd.DataFrame) -> list[Flag]:
+    """List what a sceptical reader should know before reading the leaderboard.
+
+    Args:
+        frame: all runs.
+        table: the leaderboard made of them.
+    """
+    found: list[Flag] = []
+    for data, rows in table.groupby("data", sort=True):
+        runs = frame.runs[frame.runs["data"] == data]
+        for check in (_split, _trials, _budget, _sizes, _devices, _protocol, _labels, _seeds):
+            found += [Flag(str(data), check.__name__[1:], words) for words in check(rows, runs)]
+    return [*found, *_missing(frame, table), *_warnings(frame)]
+
+
+def _split(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    tuned = rows[rows["split"] != "test"]
+    if len(tuned) == len(rows):
+        yield (
+            "all numbers are from the validation data that the models were chosen by; they flatter"
+        )
+    elif len(tuned):
+        yield f"{_names(tuned)} not confirmed on test data, so not ranked"
+    searched = runs[(runs["stage"] == "tune") & runs["test/bits_per_dim"].notna()]
+    if len(searched):
+        yield f"{len(searched)} tuning runs were measured on test data: the test is no longer unseen"
+
+
+def _trials(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    if rows["trials"].nunique() > 1:
+        yield "families had different numbers of trials: " + _each(rows, "trials")
+
+
+def _budget(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    if rows["budget"].nunique() > 1:
+        yield "budgets a trial differ: " + _each(rows, "budget")
+
+
+def _sizes(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    known = rows[rows["parameters"].notna()]
+    if len(known) > 1 and known["parameters"].max() > FAR_APART * known["parameters"].min():
+        least = known.loc[known["parameters"].idxmin()]
+        most = known.loc[known["parameters"].idxmax()]
+        yield (
+            f"models differ in size: {least['family']} has {int(least['parameters']):,} parameters,"
+            f" {most['family']} {int(most['parameters']):,}"
+        )
+
+
+def _devices(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    timed = rows[rows["speed_b1"].notna() | rows["speed_b64"].notna()]
+    if timed["speed_device"].nunique() > 1:
+        yield "speeds were measured on different devices and are not ranked: " + _each(
+            timed, "speed_device"
+        )
+    beside = timed[timed["speed_alone"] == "no"]
+    if len(beside):
+        yield f"the speed of {_names(beside)} was not measured in a stage of its own"
+
+
+def _protocol(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    if rows["preprocess"].nunique(dropna=False) > 1:
+        yield "preprocessing differs; each way has a ranking of its own"
+    if rows["data_hash"].nunique(dropna=False) > 1:
+        yield "the data changed between runs (their content hashes differ); ranked apart"
+
+
+def _labels(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    bounds = rows[rows["log_det"].str.contains("bound")]
+    estimates = rows[rows["log_det"].str.contains("estimate")]
+    if len(bounds):
+        yield f"the likelihood of {_names(bounds)} is a one-sided bound, beside exact values"
+    if len(estimates) and len(estimates) < len(rows):
+        yield f"the log-det of {_names(estimates)} is an estimate, beside exact values"
+    if rows["data_label"].nunique() > 1:
+        yield "densities stand beside likelihoods of dequantised data: " + _each(rows, "data_label")
+
+
+def _seeds(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    confirming = runs[runs["stage"] == "confirm"]
+    for family, tried in confirming.groupby("family"):
+        failed = int((tried["outcome"] != "completed").sum())
+        if failed:
+            yield (
+                f"{failed} of {len(tried)} confirming runs of {family} failed; its mean is that of"
+                " the others"
+            )
+    few = rows[rows["seeds"] < SEEDS_FOR_A_TEST]
+    if rows["seeds"].nunique() > 1:
+        yield "families had different numbers of seeds: " + _each(rows, "seeds")
+    if len(few):
+        fewest = int(few["seeds"].min())
+        seeds = "one seed" if fewest == 1 else f"{fewest} seeds"
+        yield f"{seeds} only; no significance is claimed below {SEEDS_FOR_A_TEST}"
+
+
+def _missing(frame: Frame, table: pd.DataFrame) -> Iterator[Flag]:
+    """A family that ran on one data set and has no number on another."""
+    families = sorted(set(frame.runs["family"].dropna()))
+    for data in sorted(set(frame.runs["data"].dropna())):
+        have = set(table.loc[table["data"] == data, "family"]) if len(table) else set()
+        absent = [family for family in families if family not in have]
+        if absent:
+            yield Flag(data, "missing", f"no finished run of {', '.join(absent)}")
+
+
+def _warnings(frame: Frame) -> Iterator[Flag]:
+    for data, warnings in frame.warnings().items():
+        for warning in warnings:
+            yield Flag(data, "data", warning)
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return ", ".join(rows["family"])
+
+
+def _each(rows: pd.DataFrame, column: str) -> str:
+    return ", ".join(f"{row['family']} {row[column]}" for _, row in rows.iterrows())

@@ -1,0 +1,121 @@
+"""Tables as HTML cells, Markdown and LaTeX; every text of a user escaped for each."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flowbench.compare.columns import present, written
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, and how it is set."""
+
+    text: str
+    number: bool = False
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be written in any format."""
+
+    header: tuple[str, ...]
+    meanings: tuple[str, ...]
+    """What each column holds, one phrase each; empty where the header says it."""
+    rows: tuple[tuple[Cell, ...], ...]
+    numbers: tuple[bool, ...]
+    """Which columns are set to the right."""
+
+
+def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
+    """Set one data set's leaderboard, the best of each ranked column marked."""
+    columns = present(rows, compact=compact)
+    best = {column.key: best_rows(rows, column.key, column.good) for column in columns}
+    cells = tuple(
+        tuple(
+            Cell(written(row.to_dict(), c), c.kind != "text", bool(best[c.key][i])) for c in columns
+        )
+        for i, (_, row) in enumerate(rows.iterrows())
+    )
+    return Table(
+        tuple(c.title for c in columns), tuple(c.meaning for c in columns), cells,
+        tuple(c.kind != "text" for c in columns),
+    )  # fmt: skip
+
+
+def best_rows(rows: pd.DataFrame, key: str, good: str | None) -> list[bool]:
+    """Mark the best of a column among the ranked rows; none where ranking would be unfair.
+
+    Speeds of different devices are never ranked together.
+    """
+    nobody = [False] * len(rows)
+    timed = key.startswith("speed_b") or key == "latency_ms"
+    if good is None or (timed and rows["speed_device"].nunique() > 1):
+        return nobody
+    values = rows[key].where(rows["rank"].notna())
+    if values.nunique() < 2:  # alone, or all alike
+        return nobody
+    return list(values == (values.min() if good == "low" else values.max()))
+
+
+def plain(frame: pd.DataFrame) -> Table:
+    """Set a frame of texts and numbers as it is."""
+    numbers = tuple(bool(pd.api.types.is_numeric_dtype(frame[c])) for c in frame.columns)
+    rows = tuple(
+        tuple(Cell("" if pd.isna(v) else str(v), n) for v, n in zip(row, numbers, strict=True))
+        for row in frame.itertuples(index=False)
+    )
+    header = tuple(str(c) for c in frame.columns)
+    return Table(header, ("",) * len(header), rows, numbers)
+
+
+def markdown(table: Table) -> str:
+    """Write a table as GitHub's Markdown, the best in bold."""
+    rule = ["---:" if number else ":---" for number in table.numbers]
+    body = [[_bold(cell, "**", "**", markdown_text) for cell in row] for row in table.rows]
+    lines = [[markdown_text(title) for title in table.header], rule, *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def latex(table: Table, caption: str) -> str:
+    """Write a table for `booktabs`, the best in bold."""
+    form = "".join("r" if number else "l" for number in table.numbers)
+    body = [_tex_row([_bold(c, r"\textbf{", "}", latex_text) for c in row]) for row in table.rows]
+    return "\n".join([
+        r"\begin{table}", r"  \centering", rf"  \caption{{{latex_text(caption)}}}",
+        rf"  \begin{{tabular}}{{{form}}}", r"    \toprule",
+        _tex_row([latex_text(title) for title in table.header]), r"    \midrule", *body,
+        r"    \bottomrule", r"  \end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def markdown_text(words: str) -> str:
+    """Escape what Markdown or the HTML inside it would read as markup."""
+    words = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", words).replace("\n", " ")
+
+
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
+    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
+    "–": "--",  # noqa: RUF001
+    "\n": " ",
+}  # fmt: skip
+
+
+def latex_text(words: str) -> str:
+    """Escape what LaTeX would read as a command."""
+    return "".join(_TEX.get(letter, letter) for letter in words)
+
+
+def _bold(cell: Cell, before: str, after: str, escape: Callable[[str], str]) -> str:
+    words = escape(cell.text)
+    return f"{before}{words}{after}" if cell.best else words
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    return "    " + " & ".join(cells) + r" \\"

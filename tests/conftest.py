@@ -1,0 +1,16 @@
+"""What tests of several packages share."""
+
+import pytest
+from synthetic_record import demo_record, hostile_record
+
+
+@pytest.fixture(scope="session")
+def demo_uri(tmp_path_factory):
+    """A record with a finished sweep `demo`: six families, two data sets, five seeds, failures."""
+    return demo_record(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def hostile_uri(tmp_path_factory):
+    """A record whose every name is an attack on the page, the table or the paper."""
+    return hostile_record(tmp_path_factory.mktemp("hostile"))
