@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from flowbench.bijections.base import Bijection
+from flowbench.bijections.precision import full_precision, widened
 from flowbench.networks.contractive import fixed_weights, jacobian_norms
 from flowbench.networks.lipschitz import JacobianProduct, LipschitzLayer, SpectralLayer
 from flowbench.numerics.determinant import jacobian, log_det_residual
@@ -125,29 +126,29 @@ class ResidualBlock(Bijection):
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self.refuse_context(context)
-        with _full_precision(x):
-            x = _widened(x)
+        with full_precision(x):
+            x = widened(x)
             image, product = self.branch.linearise(x)
             return x + image, self._log_det(x, product)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self.refuse_context(context)
-        with _full_precision(z):
-            x = self._solve(_widened(z))
+        with full_precision(z):
+            x = self._solve(widened(z))
             # Of the map at the recovered x, where encode would take it: not at z.
             return x, -self._log_det(x, self.branch.linearise(x)[1])
 
     def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.refuse_context(context)
-        with _full_precision(x):
-            x = _widened(x)
+        with full_precision(x):
+            x = widened(x)
             image: Tensor = self.branch(x)
             return x + image
 
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         self.refuse_context(context)
-        with _full_precision(z):
-            return self._solve(_widened(z))
+        with full_precision(z):
+            return self._solve(widened(z))
 
     def key_noise(self, seed: int, step: int, rows: Tensor) -> None:
         self._key = (seed, step, rows)
@@ -228,12 +229,3 @@ class ResidualBlock(Bijection):
         if not torch.is_grad_enabled():
             return x
         return with_implicit_gradient(self.branch, x, z, self.lipschitz, self.max_iterations)
-
-
-def _full_precision(x: Tensor) -> torch.autocast:
-    """Switch autocast off: a Lipschitz bound and a log-determinant do not survive bfloat16."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
-def _widened(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

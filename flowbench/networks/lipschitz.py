@@ -112,14 +112,21 @@ class SpectralLayer(LipschitzLayer):
 
         Args:
             tolerance: relative, see `power_iteration`.
-            advance: take over the new vectors even where the old ones were good enough. Without
-                it a second call changes nothing: a loaded model equals the saved one.
+            advance: move on in any case, as training must: the weights move too. Without it a
+                pair that one iteration improves by less than ten times the tolerance is left as
+                it is, so that a second call changes nothing and a loaded model equals the saved.
         """
         forward, adjoint = self.maps(self.weight)
-        u, v, iterations = power_iteration(forward, adjoint, self.u, self.v, tolerance=tolerance)
-        if advance or iterations > 1:
-            self.u.copy_(u)
-            self.v.copy_(v)
+        if not advance:
+            settled = 10 * tolerance
+            *_, iterations = power_iteration(
+                forward, adjoint, self.u, self.v, tolerance=settled, max_iterations=2
+            )
+            if iterations == 1:
+                return
+        u, v, _ = power_iteration(forward, adjoint, self.u, self.v, tolerance=tolerance)
+        self.u.copy_(u)
+        self.v.copy_(v)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)

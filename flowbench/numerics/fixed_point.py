@@ -101,7 +101,9 @@ def with_implicit_gradient(
         with torch.enable_grad():
             return torch.autograd.grad(image, point, w, retain_graph=True)[0]
 
-    def solve_adjoint(v: Tensor) -> Tensor:
+    def solve_adjoint(v: Tensor | None) -> Tensor | None:
+        if v is None:  # autograd's word for a gradient that is zero throughout
+            return None
         return solve_residual(adjoint, v, lipschitz, max_iterations=max_iterations)[0]
 
     step.register_hook(solve_adjoint)

@@ -16,7 +16,7 @@ def power_iteration(
     v: Tensor,
     *,
     tolerance: float = 1e-4,
-    max_iterations: int = 200,
+    max_iterations: int = 1000,
 ) -> tuple[Tensor, Tensor, int]:
     r"""Improve a linear map's leading singular pair from a warm start.
 
