@@ -1,0 +1,219 @@
+"""A data set opened: split, hashed, batched and described."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from flowbench.bijections.base import Bijection
+from flowbench.bijections.compose import Compose
+from flowbench.bijections.preprocess import PreprocessSteps, Standardise, as_preprocess
+from flowbench.data.batch import Batch
+from flowbench.data.catalogue import named
+from flowbench.data.dequantize import Dequantizer
+from flowbench.data.files import from_files
+from flowbench.data.samplers import EpochSampler, SequentialShare
+from flowbench.data.source import Rows, Source
+from flowbench.data.splits import nested_share
+from flowbench.numerics.keyed_noise import string_key
+from flowbench.spec.run import DataSpec
+from flowbench.spec.vocabulary import DataLabel, Split
+
+BATCH = 2048
+"""Rows handled at once where a whole split is gone through."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a data set is, for records and reports."""
+
+    name: str
+    kind: Literal["table", "image", "density"]
+    event_shape: tuple[int, ...]
+    context_size: int
+    levels: int | None
+    sizes: dict[str, int]
+    content_hash: str
+    warnings: tuple[str, ...]
+    columns: tuple[str, ...]
+    label_names: tuple[str, ...]
+    data_label: DataLabel
+
+
+class RowDataset(Dataset[Batch]):
+    """Rows fetched a batch at a time by a list of positions."""
+
+    def __init__(self, rows: Rows, row: Tensor, dtype: torch.dtype) -> None:
+        self.rows, self.row, self.dtype = rows, row, dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: list[int]) -> Batch:  # type: ignore[override]
+        part = self.rows.take(np.asarray(positions))
+        context = None if part.context is None else torch.as_tensor(part.context).to(self.dtype)
+        label = None if part.label is None else torch.as_tensor(part.label)
+        x = torch.from_numpy(np.ascontiguousarray(part.x)).to(self.dtype)
+        return Batch(x, self.row[positions], context, label)
+
+
+class FlowData(pl.LightningDataModule):
+    """One data set under one split, as Lightning and the measures need it.
+
+    Batches hold values as they are; `dequantise` is the boundary step that whoever uses them
+    takes on the device.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        steps: PreprocessSteps,
+        batch_size: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.source, self.batch_size, self.dtype = source, batch_size, dtype
+        self.preprocess_steps = [dict(step) for step in steps]
+        discrete = source.levels is not None or bool(source.dequantised)
+        train = source.splits["train"]
+        self.info = DataInfo(
+            name=source.name,
+            kind=source.kind,  # type: ignore[arg-type]
+            event_shape=tuple(train.x.shape[1:]),
+            context_size=0 if train.context is None else train.context.shape[1],
+            levels=source.levels,
+            sizes={split: len(rows) for split, rows in source.splits.items()},
+            content_hash=content_hash(source),
+            warnings=source.warnings,
+            columns=source.columns,
+            label_names=source.label_names,
+            data_label="dequantised" if discrete else "density",
+        )
+        # Keyed by the name, not by the hash: a share of a data set gets the same noise as the
+        # whole of it.
+        self.dequantise = Dequantizer(string_key(source.name), source.levels, source.dequantised)
+
+    def split(self, split: Split) -> RowDataset:
+        """Return one part."""
+        row = torch.from_numpy(np.asarray(self.source.row[split], dtype=np.int64))
+        return RowDataset(self.source.splits[split], row, self.dtype)
+
+    def batches(
+        self, split: Split, batch_size: int = BATCH, *, draw: int = 0, limit: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield a part in order, dequantised, the last batch as long as it is.
+
+        Args:
+            split: which part.
+            batch_size: rows at a time.
+            draw: number of the dequantization draw.
+            limit: stop after so many rows.
+        """
+        data = self.split(split)
+        count = len(data) if limit is None else min(limit, len(data))
+        for start in range(0, count, batch_size):
+            batch = data[list(range(start, min(start + batch_size, count)))]
+            x = self.dequantise(batch.x, batch.row, draw)
+            yield Batch(x, batch.row, batch.context, batch.label)
+
+    def preprocess(self) -> Bijection:
+        """Return the preprocessing, its statistics fitted to the training split."""
+        return Compose([layer for layer in self._fitted])
+
+    @cached_property
+    def _fitted(self) -> list[Bijection]:
+        shape = self.info.event_shape
+        layers: list[Bijection] = []
+        for step in self.preprocess_steps:
+            if step.get("name") == "standardise":
+                layers.append(self._standardise(Compose(layers)))
+            else:
+                layers.append(as_preprocess([step], shape))
+        return layers
+
+    def _standardise(self, before: Bijection) -> Standardise:
+        """Fit mean and deviation in float64, after the steps before."""
+        values = [before.encode_map(batch.x.double()) for batch in self.batches("train")]
+        deviation, mean = torch.std_mean(torch.cat(values), dim=0, correction=0)
+        # A pixel may be constant in flow coordinates; dividing by one leaves it so.
+        deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+        return Standardise(self.info.event_shape, mean.to(self.dtype), deviation.to(self.dtype))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        rank, world = rank_and_world_size()
+        data = self.split("train")
+        sampler = EpochSampler(len(data), self.batch_size, self.sampler_seed, rank, world)
+        return DataLoader(data, batch_size=None, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        rank, world = rank_and_world_size()
+        data = self.split("validation")
+        return DataLoader(
+            data, batch_size=None, sampler=SequentialShare(len(data), BATCH, rank, world)
+        )
+
+    sampler_seed = 0
+    """Decides the order of training rows; the run sets it to its model seed."""
+
+
+def rank_and_world_size() -> tuple[int, int]:
+    """Return this process's place in the process group, (0, 1) without one."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def content_hash(source: Source) -> str:
+    """Return a hash of every value and of the split, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for split, rows in source.splits.items():
+        digest.update(split.encode())
+        for array in (rows.x, rows.context, source.row[split]):
+            if array is not None:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def open_data(
+    spec: DataSpec, data_seed: int, batch_size: int = 256, dtype: torch.dtype = torch.float32
+) -> FlowData:
+    """Read, split and prepare what a specification names.
+
+    Args:
+        spec: which data, and how.
+        data_seed: decides the split and generated data.
+        batch_size: the global training batch.
+        dtype: of the batches.
+
+    Raises:
+        InputError: for whatever is wrong with the data, in a sentence.
+    """
+    source = named(spec.name, data_seed) if spec.name else from_files(spec, data_seed)
+    if spec.train_size is not None:
+        source = _smaller(source, spec.train_size, data_seed)
+    steps: Any = source.preprocess if spec.preprocess is None else spec.preprocess
+    as_preprocess(steps, source.splits["train"].x.shape[1:])  # refuses an unknown step early
+    return FlowData(source, steps, batch_size, dtype)
+
+
+def _smaller(source: Source, size: float, data_seed: int) -> Source:
+    from dataclasses import replace
+
+    whole = source.splits["train"]
+    kept = nested_share(np.arange(len(whole)), size, data_seed)
+    return replace(
+        source,
+        splits={**source.splits, "train": whole.take(kept)},
+        row={**source.row, "train": np.asarray(source.row["train"])[kept]},
+    )
