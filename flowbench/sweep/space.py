@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flowbench.spec.distributions import Distribution
+from flowbench.spec.sweep import SweepSpec
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -68,6 +69,15 @@ def grid(space: Space, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {key: _parameter(space[key], value) for key, value in point.items()} for point in points
     ]
+
+
+def trial_count(sweep: SweepSpec, family: str) -> int:
+    """Return how many tuning trials a family has on each data set."""
+    wanted = sweep.budget.trials
+    if sweep.sampler != "grid":
+        return wanted or 0
+    points = len(grid(sweep.space(family), sweep.families[family].fixed))
+    return min(points, wanted or points)
 
 
 def _parameter(distribution: Distribution, value: Any) -> Any:

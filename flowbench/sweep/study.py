@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowbench.spec.run import RunSpec
 from flowbench.spec.sweep import SweepSpec
 from flowbench.spec.vocabulary import Outcome
 from flowbench.sweep.seeds import derived_seed
-from flowbench.sweep.space import grid, suggest
+from flowbench.sweep.space import grid, suggest, trial_count
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -83,11 +82,15 @@ class Search:
     @property
     def trials(self) -> int:
         """How many trials this search has."""
-        wanted = self.sweep.budget.trials
-        if self.sweep.sampler != "grid":
-            return wanted or 0
-        points = len(grid(self.space, self.fixed))
-        return min(points, wanted or points)
+        return trial_count(self.sweep, self.family)
+
+    @property
+    def begun(self) -> int:
+        """How many trials were asked for."""
+        from optuna.trial import TrialState
+
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(trial.state != TrialState.WAITING for trial in trials)
 
     def running(self) -> list[Asked]:
         """Return the trials that an earlier driver asked for and did not tell of."""
@@ -108,16 +111,10 @@ class Search:
         The sampler is seeded anew from the sweep's seed and the trial's number: a sweep of one
         slot gives the same trials each time, and after any interruption.
         """
-        from optuna.trial import TrialState
-
-        begun = [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.state != TrialState.WAITING
-        ]
-        if len(begun) >= self.trials:
+        begun = self.begun
+        if begun >= self.trials:
             return None
-        self.study.sampler = self._sampler(len(begun))
+        self.study.sampler = self._sampler(begun)
         trial = self.study.ask()
         self._live[trial.number] = trial
         return Asked(trial.number, self._suggest(trial))
@@ -181,24 +178,13 @@ class Search:
         best = min(sound, key=lambda trial: (trial.value, trial.number))
         return Asked(best.number, dict(best.user_attrs["values"]))
 
-    def run_spec(self, asked: Asked) -> RunSpec:
-        """Build the specification of one tuning trial."""
-        return self.sweep.run_spec(
-            self.family,
-            self.sweep.data_labels[self.label],
-            asked.values,
-            model_seed=self.sweep.tune_seed,
-            split="validation",
-        )
-
     def _suggest(self, trial: "Trial") -> dict[str, Any]:
         values = suggest(trial, self.space, self.fixed)
         trial.set_user_attr("values", values)
         return values
 
     def _worst(self, baseline: float) -> float:
-        """Return the worst finite value seen so far, or the baseline's, or one that is no better
-        than any density anyone would report."""
+        """Return the worst finite value seen so far, else the baseline's, else `WORST`."""
         from optuna.trial import TrialState
 
         states = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -85,12 +86,10 @@ class Recorder:
         """
         unsent = 0
         for run in runs:
-            for due, write in (
-                (run.result() is not None, self._write_run),
-                (speed_result(run) is not None, self._write_speed),
-            ):
-                if due and not self._send(run.id, lambda client, w=write, r=run: w(client, r)):
-                    unsent += 1
+            if run.result() is not None:
+                unsent += not self._send(run.id, partial(self._write_run, run))
+            if speed_result(run) is not None:
+                unsent += not self._send(run.id, partial(self._write_speed, run))
         return unsent
 
     def keep_model(self, run: RunDirectory) -> bool:
@@ -142,7 +141,7 @@ class Recorder:
         self._experiment = experiment.experiment_id
         return client
 
-    def _write_run(self, client: "MlflowClient", run: RunDirectory) -> None:
+    def _write_run(self, run: RunDirectory, client: "MlflowClient") -> None:
         if self._has(run.id):
             return
         facts = Facts.read(run)
@@ -158,7 +157,7 @@ class Recorder:
             client.log_artifact(mlflow_id, str(file))
         self._end(client, run.id, facts.result.outcome, facts.ended)
 
-    def _write_speed(self, client: "MlflowClient", run: RunDirectory) -> None:
+    def _write_speed(self, run: RunDirectory, client: "MlflowClient") -> None:
         """Write the later measurement of a run's speed as a run of its own."""
         name = f"{run.id}.speed"
         result = speed_result(run)

@@ -1,0 +1,95 @@
+"""One run by itself: the same launcher, protocol and record as a sweep's trials."""
+
+import re
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flowbench.errors import InputError
+from flowbench.run_directory import RunDirectory, TrialResult, home
+from flowbench.spec.run import RunSpec
+from flowbench.spec.sweep import slug
+from flowbench.sweep.driver import Driver, Work
+from flowbench.sweep.launcher import Launcher, LocalLauncher
+from flowbench.sweep.progress import Progress
+from flowbench.tracking.provenance import Provenance, git_commit
+from flowbench.tracking.record import Recorder
+from flowbench.tracking.store import default_tracking_uri
+
+BAD_INPUT = 2
+
+
+class SinglePlan:
+    """One run, and no more."""
+
+    retries = 2
+
+    def __init__(self, work: Work) -> None:
+        self._waiting: list[Work] = [work]
+        self.how_to_go_on = f"flowbench train {work.run.path / 'spec.json'}"
+        self.result: TrialResult | None = None
+        self.bad_input = False
+
+    def next(self) -> Work | None:
+        return self._waiting.pop() if self._waiting else None
+
+    def event(self, work: Work, event: dict[str, Any]) -> bool:
+        self.bad_input |= event["kind"] == "end" and event.get("exit_code") == BAD_INPUT
+        return False
+
+    def finished(self, work: Work, result: TrialResult) -> None:
+        self.result = result
+
+
+def new_run_id(spec: RunSpec) -> str:
+    """Return an unused name for a run: its family, its data and the time."""
+    data = spec.data
+    name = data.name or Path(data.path or data.train or "").stem
+    stem = f"{slug(spec.family.name)}-{slug(name)}-{datetime.now():%Y%m%d-%H%M%S}"
+    number, run_id = 1, stem
+    while (home() / run_id).exists():
+        number += 1
+        run_id = f"{stem}-{number}"
+    return run_id
+
+
+def run_single(
+    spec: RunSpec,
+    run_id: str | None = None,
+    *,
+    launcher: Launcher | None = None,
+    quiet: bool = False,
+) -> TrialResult:
+    """Train and measure one run in a process of its own, and record it.
+
+    Args:
+        spec: the run, its family's keys resolved.
+        run_id: a name of letters, digits, `.`, `-` and `_`; one is made where None is given. A run
+            of this name and specification that was stopped goes on from its last checkpoint.
+        launcher: where it runs; this machine by default.
+        quiet: show no progress.
+
+    Raises:
+        InputError: if the trial found a mistake in its input, or the name is taken.
+    """
+    run_id = run_id or new_run_id(spec)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
+        raise InputError(f"run id {run_id!r}: letters, digits, ., - and _ are allowed")
+    run = RunDirectory(home() / run_id)
+    if (run.path / "spec.json").is_file() and (run.spec().hash != spec.hash or run.result()):
+        raise InputError(f"run id {run_id!r}: a run of this name exists")
+    why = Provenance(git_commit=git_commit(), command=shlex.join(sys.argv))
+    plan = SinglePlan(Work(run, spec, why))
+    progress = Progress(run_id, expected=1, quiet=quiet)
+    with progress:
+        Driver(
+            plan, launcher or LocalLauncher(devices_per_trial=spec.training.devices), progress
+        ).run()
+    if plan.result is None:
+        raise RuntimeError(f"{run_id} ended without a result")
+    if plan.bad_input:
+        raise InputError(plan.result.reason)
+    Recorder(default_tracking_uri(), home() / "artifacts").sync([run])
+    return plan.result

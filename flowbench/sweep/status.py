@@ -1,0 +1,118 @@
+"""How far a sweep is, read from its run directories alone."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from flowbench.run_directory import RunDirectory, home
+from flowbench.spec.sweep import SweepSpec
+from flowbench.sweep.directory import SweepDirectory
+from flowbench.sweep.launcher import Lease
+from flowbench.sweep.space import trial_count
+from flowbench.tracking.facts import speed_path
+from flowbench.tracking.provenance import Provenance
+
+WAITING = "interrupted"
+"""In place of an outcome: neither finished nor running; `sweep resume` goes on with it."""
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that runs now."""
+
+    run: str
+    attempt: int
+    since: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """How far a sweep is."""
+
+    name: str
+    state: Literal["running", "stopped", "finished"]
+    driver: int | None
+    """Process that runs it."""
+    counts: dict[str, dict[str, int]]
+    """By stage, then by outcome (or `running`, `interrupted`)."""
+    expected: dict[str, int]
+    """Runs of each stage when all is done."""
+    running: tuple[RunningTrial, ...]
+    seconds_left: float | None
+    """Estimated from the finished runs; None without any."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def rows(self) -> list[list[object]]:
+        """Return rows of stage, outcome and number of runs."""
+        return [
+            [stage, outcome, f"{number} of {self.expected[stage]}"]
+            for stage, outcomes in self.counts.items()
+            for outcome, number in sorted(outcomes.items())
+        ]
+
+
+def sweep_status(name: str) -> SweepStatus:
+    """Tell how far a sweep is.
+
+    Raises:
+        InputError: if there is no such sweep.
+    """
+    directory = SweepDirectory(home() / name)
+    sweep = directory.spec()
+    counts: dict[str, Counter[str]] = {"tune": Counter(), "confirm": Counter(), "speed": Counter()}
+    running: list[RunningTrial] = []
+    seconds = []
+    for run in sweep_runs(name):
+        result = run.result()
+        state = result.outcome if result is not None else _state(run, running)
+        counts[Provenance.read(run).stage][state] += 1
+        if result is not None:
+            seconds.append(result.seconds)
+        if speed_path(run).is_file():
+            counts["speed"]["completed"] += 1
+    expected = expected_runs(sweep)
+    missing = sum(expected[s] - _done(counts[s]) for s in ("tune", "confirm"))
+    driver = directory.driver()
+    left = missing * sum(seconds) / len(seconds) / sweep.resources.slots if seconds else None
+    finished = directory.finished
+    return SweepStatus(
+        name=name,
+        state="running" if driver else "finished" if finished else "stopped",
+        driver=driver,
+        counts={stage: dict(outcomes) for stage, outcomes in counts.items()},
+        expected=expected,
+        running=tuple(running),
+        seconds_left=0.0 if finished else left,
+    )
+
+
+def expected_runs(sweep: SweepSpec) -> dict[str, int]:
+    """Return how many runs each stage has when all goes well."""
+    data = len(sweep.data)
+    cells = len(sweep.families) * data
+    return {
+        "tune": sum(trial_count(sweep, family) for family in sweep.families) * data,
+        "confirm": sweep.confirm.seeds * cells,
+        "speed": cells,
+    }
+
+
+def sweep_runs(name: str) -> list[RunDirectory]:
+    """Return the runs of a sweep that were started, in the order of their names."""
+    return [RunDirectory(path.parent) for path in sorted(home().glob(f"{name}.*/spec.json"))]
+
+
+def _state(run: RunDirectory, running: list[RunningTrial]) -> str:
+    attempts = run.attempts()
+    lease = Lease.read(attempts[-1]) if attempts else None
+    if lease is None or not lease.alive:
+        return WAITING
+    running.append(RunningTrial(run.id, attempts[-1].number, lease.started))
+    return "running"
+
+
+def _done(outcomes: Counter[str]) -> int:
+    return outcomes.total() - outcomes["running"] - outcomes[WAITING]
