@@ -9,9 +9,10 @@ from flowbench.bijections.base import Bijection
 from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.errors import InputError
 from flowbench.families.flow import Flow
+from flowbench.families.planar import Planar
 from flowbench.families.schema import resolve
 
-FAMILIES: dict[str, type[Flow]] = {}
+FAMILIES: dict[str, type[Flow]] = {"planar": Planar}
 
 
 def family_class(name: str) -> type[nn.Module]:

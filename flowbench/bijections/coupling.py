@@ -1,0 +1,231 @@
+"""Coupling layers: one part of the event moves, by an amount that the other part decides."""
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from flowbench.bijections.base import Bijection
+from flowbench.bijections.precision import widened
+from flowbench.bijections.splits import Split
+from flowbench.networks.conv import ConvNet
+from flowbench.networks.mlp import MLP
+
+CouplingKind = Literal["additive", "affine"]
+Conditioner = MLP | ConvNet
+
+ADDITIVE_START = 0.1
+"""Factor on the initial weights of an additive coupling's last layer. With zeros it would sit on
+a saddle wherever the moved part has zero mean given the other, as in symmetric data."""
+
+
+class PartwiseBijection(Bijection):
+    """Couplings over one division of the event, which is made once and joined once.
+
+    Log-scales of one part are added up coordinate by coordinate, and summed over the event once.
+    """
+
+    split: Split
+
+    @property
+    def sequence(self) -> list["Coupling"]:
+        """The couplings, from data to base; their splits differ in `swap` alone."""
+        raise NotImplementedError
+
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z, log_scales = self._run(x, context, decoding=False)
+        return z, _summed(x, log_scales)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x, log_scales = self._run(z, context, decoding=True)
+        return x, -_summed(z, log_scales)
+
+    def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self._run(x, context, decoding=False)[0]
+
+    def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self._run(z, context, decoding=True)[0]
+
+    def _run(
+        self, x: Tensor, context: Tensor | None, *, decoding: bool
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Return the mapped event, and the log-scales of encoding of each part that has any."""
+        if not self.takes_context:
+            self.refuse_context(context)
+        parts = list(self.split.parts(x))
+        totals: list[Tensor | None] = [None, None]
+        for coupling in reversed(self.sequence) if decoding else self.sequence:
+            move = coupling.decode_part if decoding else coupling.encode_part
+            i = coupling.split.moved
+            parts[i], log_scale = move(parts[i], parts[1 - i], context)
+            total = totals[i]
+            totals[i] = log_scale if total is None or log_scale is None else total + log_scale
+        return self.split.join(*parts), totals
+
+
+def _summed(x: Tensor, log_scales: list[Tensor | None]) -> Tensor:
+    """Sum both parts' log-scales over the event, ``(N,)``."""
+    sums = [each.flatten(1).sum(1) for each in log_scales if each is not None]
+    return sum(sums[1:], sums[0]) if sums else x.new_zeros(len(x))
+
+
+class Coupling(PartwiseBijection):
+    """A layer that copies one part of the event and moves the other.
+
+    Args:
+        split: which part moves.
+        conditioner: see `make_conditioner`.
+    """
+
+    def __init__(self, split: Split, conditioner: Conditioner) -> None:
+        super().__init__()
+        self.split = split
+        self.conditioner = conditioner
+        self.takes_context = conditioner.context_size > 0
+
+    @property
+    def sequence(self) -> list["Coupling"]:
+        return [self]
+
+    def encode_part(
+        self, moved: Tensor, copied: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the moved part's latent and its log-scales, shaped alike; None for no scales."""
+        raise NotImplementedError
+
+    def decode_part(
+        self, moved: Tensor, copied: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Undo `encode_part`; return the part and the log-scales of its encoding."""
+        raise NotImplementedError
+
+
+class CouplingStack(PartwiseBijection):
+    """Couplings one after the other on two tensors, without joining them in between.
+
+    Args:
+        couplings: at least one; their splits differ in `swap` alone, and all or none of them take
+            a context.
+    """
+
+    def __init__(self, couplings: Sequence[Coupling]) -> None:
+        super().__init__()
+        self.couplings = nn.ModuleList(couplings)
+        self.split = couplings[0].split
+        self.takes_context = couplings[0].takes_context
+
+    @property
+    def sequence(self) -> list[Coupling]:
+        return cast("list[Coupling]", list(self.couplings))
+
+
+class AdditiveCoupling(Coupling):
+    r""":math:`z_2 = x_2 + t(x_1)`; the formula is `encode`.
+
+    Source: Dinh et al. 2014, "NICE", section 3.2. Its volume is constant.
+    """
+
+    def encode_part(
+        self, moved: Tensor, copied: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, None]:
+        return moved + widened(self.conditioner(copied, context)), None
+
+    def decode_part(
+        self, moved: Tensor, copied: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, None]:
+        return moved - widened(self.conditioner(copied, context)), None
+
+
+class AffineCoupling(Coupling):
+    r""":math:`z_2 = x_2\, e^{s(x_1)} + t(x_1)`, :math:`s = c \tanh(u(x_1)/c)`; it is `encode`.
+
+    Source: Dinh et al. 2017, "Density estimation using Real NVP", equation 8; the bound keeps a
+    layer's slope within :math:`e^{\pm c}` and its gradient alive, where a clamp would not.
+
+    Args:
+        split: which part moves.
+        conditioner: gives u and t.
+        scale_bound: c.
+    """
+
+    def __init__(self, split: Split, conditioner: Conditioner, scale_bound: float = 2.0) -> None:
+        super().__init__(split, conditioner)
+        self.scale_bound = scale_bound
+
+    def encode_part(
+        self, moved: Tensor, copied: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._log_scale_and_shift(copied, context)
+        return torch.addcmul(shift, moved, log_scale.exp()), log_scale
+
+    def decode_part(
+        self, moved: Tensor, copied: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._log_scale_and_shift(copied, context)
+        return (moved - shift) * (-log_scale).exp(), log_scale
+
+    def _log_scale_and_shift(self, copied: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        # Under autocast the network runs in half precision; what it decides is used in float32.
+        raw, shift = widened(self.conditioner(copied, context)).chunk(2, 1)
+        return self.scale_bound * torch.tanh(raw / self.scale_bound), shift
+
+
+def make_conditioner(
+    split: Split,
+    parameters: int,
+    hidden: Sequence[int],
+    *,
+    context_size: int = 0,
+    dropout: float = 0.0,
+    last_scale: float = 0.0,
+) -> Conditioner:
+    """Return a network from the copied part to `parameters` numbers a moved coordinate.
+
+    It is convolutional where the parts are images of one size, else fully connected.
+
+    Args:
+        split: the coupling's.
+        parameters: 1 for additive, 2 for affine couplings.
+        hidden: widths of the hidden layers.
+        context_size: number of context features.
+        dropout: see the networks.
+        last_scale: see the networks.
+    """
+    moved = split.shapes[split.moved]
+    copied = split.shapes[1 - split.moved]
+    network = ConvNet if len(moved) == 3 else MLP
+    return network(
+        copied[0],
+        parameters * moved[0],
+        hidden,
+        context_size=context_size,
+        dropout=dropout,
+        last_scale=last_scale,
+    )
+
+
+def make_coupling(
+    kind: CouplingKind,
+    split: Split,
+    hidden: Sequence[int],
+    *,
+    scale_bound: float = 2.0,
+    context_size: int = 0,
+    dropout: float = 0.0,
+) -> Coupling:
+    """Return a coupling with a conditioner of its own, near the identity at the start."""
+    if kind == "additive":
+        network = make_conditioner(
+            split,
+            1,
+            hidden,
+            context_size=context_size,
+            dropout=dropout,
+            last_scale=ADDITIVE_START,
+        )
+        return AdditiveCoupling(split, network)
+    network = make_conditioner(
+        split, 2, hidden, context_size=context_size, dropout=dropout, last_scale=0.0
+    )
+    return AffineCoupling(split, network, scale_bound)

@@ -1,0 +1,55 @@
+"""Convolutional conditioners."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from flowbench.networks.mlp import scale_last
+
+
+class ConvNet(nn.Module):
+    """Convolutions of 3x3, then 1x1 between hidden layers, then 3x3, at one spatial size.
+
+    Source: Kingma and Dhariwal 2018, "Glow", section 4 (without actnorm inside the network). The
+    context enters the first hidden layer as a bias, through a linear map.
+
+    Args:
+        inputs: number of input channels.
+        outputs: number of output channels.
+        hidden: channels of each hidden layer, at least one.
+        context_size: number of context features C, 0 for none.
+        dropout: share of hidden channels dropped in training.
+        last_scale: factor on the last layer's initial weights; 0 starts the network at zero.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: Sequence[int],
+        *,
+        context_size: int = 0,
+        dropout: float = 0.0,
+        last_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.context_size = context_size
+        self.first = nn.Conv2d(inputs, hidden[0], 3, padding=1)
+        self.context = nn.Linear(context_size, hidden[0], bias=False) if context_size else None
+        layers: list[nn.Module] = []
+        for width, next_width in pairwise(hidden):
+            layers += [nn.ReLU(), nn.Conv2d(width, next_width, 1)]
+        layers.append(nn.ReLU())
+        if dropout:
+            layers.append(nn.Dropout2d(dropout))
+        last = nn.Conv2d(hidden[-1], outputs, 3, padding=1)
+        scale_last(last, last_scale)
+        self.rest = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Take ``(N, inputs, H, W)`` and the context ``(N, C)`` to ``(N, outputs, H, W)``."""
+        h = self.first(x)
+        if self.context is not None:
+            h = h + self.context(context)[:, :, None, None]
+        return self.rest(h)  # type: ignore[no-any-return]
