@@ -1,0 +1,201 @@
+"""The one LightningModule: a step of maximum likelihood for any flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from flowbench.data.batch import Batch
+from flowbench.families.flow import Flow
+from flowbench.metrics.bits_per_dim import BitsPerDim
+from flowbench.spec.run import TrainingSpec
+from flowbench.training.divergence import DivergenceWatch
+from flowbench.training.ema import WeightAverage
+from flowbench.training.optimisers import clipped_norm, optimiser, schedule
+
+Dequantise = Callable[[Tensor, Tensor, int], Tensor]
+"""Takes integers, their row indices and the number of the draw to continuous values."""
+
+CHECK_EVERY = 32
+"""Steps between looks at the gradient's norm on a GPU, where each look waits for the device."""
+
+
+def continuous(x: Tensor, row: Tensor, draw: int) -> Tensor:
+    """Leave continuous data as they are."""
+    return x
+
+
+class FlowModule(pl.LightningModule):
+    """Fits any flow by maximum likelihood, on one process or many.
+
+    The loss is the mean negative log-density in nats, and what is logged is that likelihood, its
+    two terms apart, never a gradient surrogate. All randomness is keyed by what it belongs to:
+    dequantization by (data set, row, epoch), estimators by (seed, step, row).
+
+    Args:
+        flow: any family, or a user's module wrapped as one.
+        spec: optimiser, schedule, averages.
+        dequantise: the data's boundary step.
+        seed: the model seed.
+        global_batch: rows in a batch of all ranks together; None where ranks hold equal shares.
+    """
+
+    # A rank may have no validation rows at all.
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(
+        self,
+        flow: Flow,
+        spec: TrainingSpec,
+        dequantise: Dequantise = continuous,
+        seed: int = 0,
+        *,
+        global_batch: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.flow = flow
+        self.spec = spec
+        self.dequantise = dequantise
+        self.seed = seed
+        self.global_batch = global_batch
+        self.validation = BitsPerDim(flow.dim)
+        self.average = WeightAverage(flow, spec.ema_decay) if spec.ema_decay else None
+        self.watch = DivergenceWatch()
+        self._terms = torch.zeros(3, dtype=torch.float64)
+        self._norm = torch.zeros(())
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the log-density in nats, ``(N,)``."""
+        log_prob: Tensor = self.flow(x, context)
+        return log_prob
+
+    # Training
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = optimiser(self.flow, self.spec)
+        scheduler = LambdaLR(optimizer, schedule(self.spec, self.total_steps))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        planned = int(self.trainer.estimated_stepping_batches)
+        return planned if self.spec.max_steps is None else min(planned, self.spec.max_steps)
+
+    def on_train_epoch_start(self) -> None:
+        # What a user's own flow draws from torch's generator repeats after a resume too.
+        torch.manual_seed(hash((self.seed, self.current_epoch)))
+        self._terms = torch.zeros(3, dtype=torch.float64, device=self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self.global_step == 0:
+            self.flow.initialise(self._values(batch, self.current_epoch), batch.context)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss in nats: over all ranks, the mean of -log p over the global batch."""
+        x = self._values(batch, self.current_epoch)
+        self.flow.key_noise(self.seed, self.global_step, batch.row)
+        base_log_prob, log_det = log_prob_terms(self.flow, x, batch.context)
+        log_prob = base_log_prob + log_det
+        # DDP averages gradients over ranks: sums weighted so are exact for unequal shares too.
+        rows = self.global_batch or len(batch) * self.trainer.world_size
+        count = torch.tensor(float(len(batch)), device=x.device)
+        sums = torch.stack([base_log_prob.sum(), log_det.sum(), count]).detach()
+        self._terms += sums.to(torch.float64)
+        return -log_prob.sum() * (self.trainer.world_size / rows)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        self._norm = clipped_norm(self.flow, self.spec.gradient_clip)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.flow.after_step()
+        if self.average is not None:
+            self.average.update()
+        # With float16 a gradient that overflows is skipped and its scale lowered: no failure.
+        often = 1 if self.device.type == "cpu" else CHECK_EVERY
+        if self.spec.precision != "16" and self.global_step % often == 0:
+            self.watch.gradient(float(self._norm), self.current_epoch + 1, self.global_step)
+
+    def train_terms(self) -> dict[str, float]:
+        """Return this epoch's mean terms of the loss so far, reduced over ranks."""
+        sums = self._terms.clone()
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
+        base, log_det, count = sums.tolist()
+        bits = BitsPerDim(self.flow.dim, sync_on_compute=False).bits(base + log_det) / count
+        return {
+            "train/base_log_prob": base / count,
+            "train/log_det": log_det / count,
+            "train/bits_per_dim": bits,
+        }
+
+    # Validation
+
+    def on_validation_model_eval(self) -> None:
+        # Averaged weights come first: layers renew what depends on weights as they enter eval.
+        if self.average is not None:
+            self.average.swap_in()
+            self.flow.after_step()
+        self.eval()
+
+    def on_validation_model_train(self) -> None:
+        self.train()
+        if self.average is not None:
+            self.average.swap_out()
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add the batch's log-densities, of its first dequantization draw, to `validation`."""
+        # A measure is never taken in half precision, whatever the training's is.
+        with torch.autocast(self.device.type, enabled=False):
+            x = self._values(batch, 0)
+            self.flow.key_noise(self.seed, 0, batch.row)
+            self.validation.update(self.flow(x, batch.context))
+
+    # Resume
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["divergence_best"] = self.watch.best
+        if self.average is not None:
+            checkpoint["average"] = self.average.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.watch.best = checkpoint["divergence_best"]
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint["average"])
+
+    def _values(self, batch: Batch, draw: int) -> Tensor:
+        """Return the batch as continuous values in the flow's precision."""
+        dtype = next(self.flow.parameters()).dtype
+        return self.dequantise(batch.x.to(dtype), batch.row, draw)
+
+
+def log_prob_terms(flow: Flow, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the base's and the log-det's term of log p, each ``(N,)``, at least in float32.
+
+    A user's flow without `encode` has no such terms: all of it is given as the first.
+    """
+    if getattr(flow, "can_encode", True):
+        base_log_prob, log_det = flow.log_prob_terms(x, context)
+    else:
+        base_log_prob = flow(x, context)
+        log_det = torch.zeros_like(base_log_prob)
+    widest = torch.promote_types(base_log_prob.dtype, torch.float32)
+    return base_log_prob.to(widest), log_det.to(widest)
