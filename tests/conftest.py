@@ -6,8 +6,8 @@ from synthetic_record import demo_record, hostile_record
 
 @pytest.fixture(scope="session")
 def demo_uri(tmp_path_factory):
-    """A record with a finished sweep `demo`: six families, two data sets, five seeds, failures."""
-    return demo_record(tmp_path_factory.mktemp("demo"))
+    """A record with a finished sweep `demo`: six families, two data sets, three seeds, failures."""
+    return demo_record(tmp_path_factory.mktemp("demo"), seeds=3, trials=2)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The leaderboard's columns: what each holds, how it is written, and which end of it is good."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 Kind = Literal["estimate", "small", "count", "rate", "share", "text"]
 
-UNKNOWN = "–"
+UNKNOWN = "–"  # noqa: RUF001 - the dash of an empty cell
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def present(table: pd.DataFrame, *, compact: bool = False) -> list[Column]:
     ]
 
 
-def written(row: Mapping[str, Any], column: Column) -> str:
+def written(row: Mapping[Hashable, Any], column: Column) -> str:
     """Write one cell of the leaderboard for a person."""
     value = row[column.key]
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):

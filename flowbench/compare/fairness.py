@@ -48,7 +48,7 @@ def _split(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
         yield f"{_names(tuned)} not confirmed on test data, so not ranked"
     searched = runs[(runs["stage"] == "tune") & runs["test/bits_per_dim"].notna()]
     if len(searched):
-        yield f"{len(searched)} tuning runs were measured on test data: the test is no longer unseen"
+        yield f"{len(searched)} tuning runs were measured on test data: it is no longer unseen"
 
 
 def _trials(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
@@ -64,8 +64,7 @@ def _budget(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
 def _sizes(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     known = rows[rows["parameters"].notna()]
     if len(known) > 1 and known["parameters"].max() > FAR_APART * known["parameters"].min():
-        least = known.loc[known["parameters"].idxmin()]
-        most = known.loc[known["parameters"].idxmax()]
+        least, most = known.sort_values("parameters").iloc[[0, -1]].to_dict("records")
         yield (
             f"models differ in size: {least['family']} has {int(least['parameters']):,} parameters,"
             f" {most['family']} {int(most['parameters']):,}"

@@ -1,6 +1,7 @@
 """All runs of the record as one tidy frame, with the curves and per-point results behind it."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,12 @@ METRICS = [
 """Metrics that the leaderboard reads; NaN where a run lacks one."""
 
 LABELS = ["log_det", "data", "inverse", "preprocess", "warnings", "event_shape", "columns"]
+MEASURED_BASELINES = {
+    "Gaussian": "gaussian",
+    "Gaussian in flow coordinates": "gaussian_flow",
+    "histogram": "histogram",
+}
+LN2 = math.log(2)
 MATCHED_ERROR = "_at_1e-4"
 """Ending of the speeds of iterative samplers: measured at that worst error."""
 
@@ -78,14 +85,32 @@ class Frame:
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays["flow"], float), np.asarray(arrays["data"], float)
 
-    def baselines(self, data: str) -> dict[str, float]:
-        """Return the baselines of a data set by name, as its newest run recorded them."""
+    def baselines(self, data: str, split: str, dimensions: float) -> dict[str, float]:
+        """Return the baselines of a data set in bits/dim, by a name to show.
+
+        Args:
+            data: the data set.
+            split: `val` or `test`: where the baselines were measured.
+            dimensions: D, to turn the entropy from nats into bits/dim.
+        """
         runs = self.runs[self.runs["data"] == data]
-        return {
-            str(name).removeprefix(schema.BASELINE_PREFIX): float(known.iloc[-1])
+        known = {
+            str(name).removeprefix(schema.BASELINE_PREFIX): float(values.iloc[-1])
             for name in runs.columns
-            if str(name).startswith(schema.BASELINE_PREFIX) and len(known := runs[name].dropna())
+            if str(name).startswith(schema.BASELINE_PREFIX) and len(values := runs[name].dropna())
         }
+        found = {
+            words: known[name]
+            for words, baseline in MEASURED_BASELINES.items()
+            if (name := f"{baseline}/{split}/bits_per_dim") in known
+        }
+        if "entropy/nats" in known:
+            to_bits = 1 / (dimensions * LN2)
+            found["entropy"] = known["entropy/nats"] * to_bits
+            if "volume_preserving/excess" in known:
+                floor = known["entropy/nats"] + known["volume_preserving/excess"]
+                found["volume-preserving limit"] = floor * to_bits
+        return found
 
     def warnings(self) -> dict[str, list[str]]:
         """Return what each data set's own checks said of it."""
@@ -130,7 +155,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     labels = [f"label.{name}" for name in LABELS]
     wanted = [name for name in [*METRICS, *labels] if name not in runs]
     runs = runs.reindex(columns=[*runs.columns, *wanted])
-    runs[labels] = runs[labels].fillna("").astype(str)
+    runs[labels] = runs[labels].astype(object).fillna("").astype(str)
     for name in METRICS:
         runs[name] = runs[name].astype(float)
     for batch in (1, 64, 1024):
@@ -142,7 +167,10 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(
         preprocess=runs["label.preprocess"],
         parameters=runs["n_parameters"],
-        budget=[_budget(row.budget_unit, row.budget_per_trial) for row in runs.itertuples()],
+        budget=[
+            _budget(unit, per_trial)
+            for unit, per_trial in zip(runs["budget_unit"], runs["budget_per_trial"], strict=True)
+        ],
         speed_error=np.where(matched.notna().any(axis=1), "1e-4", ""),
     )
 

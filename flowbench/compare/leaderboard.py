@@ -3,12 +3,12 @@
 import math
 from collections.abc import Hashable
 
+import numpy as np
 import pandas as pd
 
-from flowbench.compare.frame import PROTOCOL, Frame
+from flowbench.compare.frame import LN2, PROTOCOL, Frame
 from flowbench.compare.statistics import Estimate, paired_difference, seed_mean
 
-LN2 = math.log(2)
 TUNED_ON = "validation (tuned on)"
 SPEEDS = {"speed_b1": 1, "speed_b64": 64, "speed_b1024": 1024}
 
@@ -32,7 +32,7 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
     rows = []
     done = frame.runs[frame.runs["outcome"] == "completed"]
     likelihood = done[(done["stage"] != "speed") & (done["measures"] == "")]
-    for keys, cell in likelihood.groupby([*PROTOCOL, "family"], dropna=False, sort=False):
+    for keys, cell in likelihood.groupby([*PROTOCOL, "family"], sort=False):
         quoted, split = _quoted(cell)
         if quoted.empty:
             continue
@@ -54,7 +54,7 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame(columns=[*PROTOCOL, "family", "run_ids"])
     table = pd.DataFrame(rows)
-    ranked = [_rank(group, frame) for _, group in table.groupby(PROTOCOL, dropna=False, sort=True)]
+    ranked = [_rank(group, frame) for _, group in table.groupby(PROTOCOL, sort=True)]
     return pd.concat(ranked, ignore_index=True)
 
 
@@ -72,23 +72,22 @@ def _one_sweep(confirmed: pd.DataFrame) -> pd.DataFrame:
     if confirmed["sweep"].nunique() == 1:
         return confirmed
     merit = confirmed.groupby("sweep")["val/bits_per_dim"].mean()
-    newest = confirmed.loc[confirmed["started"].idxmax(), "sweep"]
+    newest = confirmed.sort_values("started")["sweep"].iloc[-1]
     kept = merit.idxmin() if merit.notna().any() else newest
     return confirmed[confirmed["sweep"] == kept]
 
 
 def _same(runs: pd.DataFrame, columns: list[str], keys: tuple[Hashable, ...]) -> pd.Series:
-    match = pd.Series(True, index=runs.index)
-    for column, key in zip(columns, keys, strict=True):
-        match &= runs[column].isna() if pd.isna(key) else runs[column] == key
-    return match
+    """Find the runs of one cell; one that failed early may not know its data's hash or steps."""
+    same = runs[columns] == pd.Series(keys, index=columns)
+    return (same | (runs[columns] == "")).all(axis=1)
 
 
 def _likelihood(quoted: pd.DataFrame, prefix: str) -> dict[str, float]:
     bits, bits_se = quoted[f"{prefix}/bits_per_dim"], quoted[f"{prefix}/bits_per_dim_se"]
     nats, excess = quoted[f"{prefix}/nats"], f"{prefix}/excess_over_entropy"
     # bits/dim = -nats / (D ln 2): the record holds both, so D need not be asked for.
-    dimensions = float((-nats / (bits * LN2)).median().round())
+    dimensions = float(np.round((-nats / (bits * LN2)).median()))
     estimates = {
         "bits_per_dim": seed_mean(bits, bits_se),
         "nats": seed_mean(nats, bits_se * dimensions * LN2),

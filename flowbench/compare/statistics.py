@@ -1,7 +1,7 @@
 """Means, paired differences and the Pareto front."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ class Estimate:
     se: float
 
 
-def seed_mean(values: Sequence[float], point_errors: Sequence[float]) -> Estimate:
+def seed_mean(values: ArrayLike, point_errors: ArrayLike) -> Estimate:
     """Average a measure over seeds.
 
     The test points are the same for every seed, so their sampling error does not shrink as seeds
@@ -85,7 +85,7 @@ def pareto_front(
     """
     columns = [np.asarray(v, float) * (1 if lower[k] else -1) for k, v in objectives.items()]
     points = np.stack(columns, axis=1)
-    known = ~np.isnan(points).any(axis=1)
+    known: NDArray[np.bool_] = ~np.isnan(points).any(axis=1)
     front = known.copy()
     for i in np.flatnonzero(known):
         others = points[known]

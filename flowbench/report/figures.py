@@ -1,6 +1,7 @@
 """The figures for the screen: each first a tidy table, then drawn from it by Plotly."""
 
 import html
+import math
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,10 @@ from flowbench.compare.frame import Frame
 from flowbench.compare.statistics import pareto_front
 from flowbench.report.theme import looks
 
+LONGEST = 28
+"""Letters of a name that fit beside a point."""
+SMALLEST = 1e-16
+"""Inversion errors below this are drawn as this: zero has no place on a logarithmic scale."""
 MEASURES = {"bits_per_dim": "bits per dimension", "gain": "gain over the Gaussian (bits/dim)"}
 
 
@@ -33,22 +38,32 @@ def likelihood_figure(data: pd.DataFrame, baselines: dict[str, float]) -> go.Fig
             marker={"color": look.colour, "symbol": look.symbol, "size": 12},
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         ))  # fmt: skip
-    for name, value in shown_baselines(data, baselines).items():
+    for i, (name, value) in enumerate(shown_baselines(data, baselines).items()):
+        # Labels of neighbours stand at three heights, so that they do not overprint.
         figure.add_vline(
             x=value, line={"dash": "dot", "width": 1.2, "color": "#808890"},
-            annotation={"text": text(name), "font": {"size": 11}, "yref": "paper", "y": 1.08},
+            annotation={
+                "text": text(name), "font": {"size": 11}, "yref": "paper",
+                "y": 1.05 + 0.05 * (i % 3),
+            },
         )  # fmt: skip
     figure.update_yaxes(
         categoryorder="array", categoryarray=[text(f) for f in reversed(list(data["family"]))]
     )
     figure.update_xaxes(title=MEASURES[str(data["measure"].iloc[0])])
-    return _finished(figure, height=130 + 34 * len(data), legend=False)
+    return _finished(figure, height=max(420, 130 + 34 * len(data)), legend=False)
 
 
 def shown_baselines(data: pd.DataFrame, baselines: dict[str, float]) -> dict[str, float]:
-    """Return the baselines that are in the figure's unit and near enough to share its axis."""
-    if str(data["measure"].iloc[0]) != "bits_per_dim" or data.empty:
-        return {}
+    """Return the baselines in the figure's measure, those near enough to share its axis.
+
+    Args:
+        data: from `likelihood_data`.
+        baselines: name -> bits/dim.
+    """
+    if str(data["measure"].iloc[0]) == "gain":
+        zero = baselines.get("Gaussian", math.nan)
+        baselines = {name: zero - value for name, value in baselines.items()}
     low, high = float(data["value"].min()), float(data["value"].max())
     room = max(high - low, 0.1) * 1.5
     return {k: v for k, v in baselines.items() if low - room <= v <= high + room}
@@ -88,13 +103,14 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
         x=front["speed"], y=front["value"], mode="lines", name="Pareto front", hoverinfo="skip",
         line={"color": "#808890", "width": 1.5, "dash": "dash"},
     ))  # fmt: skip
-    colour = np.log10(data["inversion"].clip(lower=1e-16))
+    colour = np.log10(data["inversion"].clip(lower=SMALLEST))
     for family, look in looks(data["family"]).items():
         mine = data["family"] == family
         figure.add_trace(go.Scatter(
             x=data["speed"][mine], y=data["value"][mine], mode="markers+text", name=text(family),
             text=[text(family)], textposition="top center", showlegend=False,
-            error_y={"type": "data", "array": data["se"][mine].map(_wide), "thickness": 1.2},
+            error_y={"type": "data", "array": data["se"][mine].map(_wide), "thickness": 1.2,
+                     "color": look.colour},
             marker={
                 "size": 15, "symbol": look.symbol, "color": colour[mine], "coloraxis": "coloraxis",
                 "line": {
@@ -113,7 +129,7 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
 
 
 def curves_data(frame: Frame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return validation bits/dim against epoch (`step`) for the runs that the leaderboard quotes."""
+    """Return validation bits/dim against epoch (`step`) of the runs that are quoted."""
     curves = []
     for row in rows.to_dict("records"):
         for run in row["run_ids"]:
@@ -151,7 +167,8 @@ def curves_figure(data: pd.DataFrame) -> go.Figure:
 
 
 def text(words: str) -> str:
-    """Return words for Plotly, which would read `<b>` in them as markup."""
+    """Return words for Plotly, which would read `<b>` in them as markup; long ones are cut."""
+    words = words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
     return html.escape(words, quote=False)
 
 
@@ -176,8 +193,9 @@ def _finished(figure: go.Figure, height: int, *, legend: bool = True) -> go.Figu
     """Lay a figure out; ink and lines take their colours from the page, light or dark."""
     figure.update_layout(
         template="none", height=height, showlegend=legend, paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)", margin={"l": 80, "r": 20, "t": 30, "b": 50},
+        plot_bgcolor="rgba(0,0,0,0)", margin={"l": 80, "r": 20, "t": 55, "b": 50},
         font={"family": "system-ui, sans-serif", "size": 13},
+        xaxis_title_font_size=13, yaxis_title_font_size=13,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
     figure.update_xaxes(showgrid=True, zeroline=False, automargin=True)

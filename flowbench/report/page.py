@@ -41,7 +41,7 @@ def write_report(tracking_uri: str, sweep: str | None = None, out: Path | None =
     frame = load(tracking_uri, sweep)
     table = leaderboard_table(frame)
     out = home() / "reports" / (sweep or "all") if out is None else out
-    groups = table.groupby(PROTOCOL, dropna=False, sort=True)
+    groups = table.groupby(PROTOCOL, sort=True)
     sections = [section(frame, rows, i) for i, (_, rows) in enumerate(groups, 1)]
     found = flags(frame, table)
     title = sweep or "All runs"

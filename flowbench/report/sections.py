@@ -50,7 +50,8 @@ class Section:
 def section(frame: Frame, rows: pd.DataFrame, number: int) -> Section:
     """Build the section of one data set from its rows of the leaderboard."""
     data = str(rows["data"].iloc[0])
-    baselines = frame.baselines(data)
+    split = "test" if (rows["split"] == "test").any() else "val"
+    baselines = frame.baselines(data, split, float(rows["dimensions"].iloc[0]))
     panels, note = _panels(frame, rows)
     return Section(
         id=f"{number}-{slug(data)}",
@@ -127,7 +128,7 @@ def _facts(frame: Frame, rows: pd.DataFrame, baselines: dict[str, float]) -> tup
         "" if math.isnan(dimensions) else f"{int(dimensions):,} dimensions",
         _preprocessing(rows["preprocess"].iloc[0]),
         f"content {hash_[:12]}" if (hash_ := rows["data_hash"].iloc[0]) else "",
-        *(f"{name.replace('_', ' ')} {value:.4g}" for name, value in sorted(baselines.items())),
+        *(f"{name} {value:.4g} bits/dim" for name, value in baselines.items()),
     ]
     return tuple(fact for fact in facts if fact)
 

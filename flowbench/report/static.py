@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from flowbench.report.figures import MEASURES, shown_baselines
+from flowbench.report.figures import MEASURES, SMALLEST, shown_baselines
 from flowbench.report.theme import looks
 
 # A fixed salt and no date: the same numbers give the same file, byte for byte.
@@ -33,11 +33,11 @@ def likelihood_static(data: pd.DataFrame, baselines: dict[str, float]) -> Figure
             axes.errorbar(
                 row["value"], place, xerr=error, fmt=look.marker, color=look.colour, capsize=3
             )
-        for name, value in shown_baselines(data, baselines).items():
+        for i, (name, value) in enumerate(shown_baselines(data, baselines).items()):
             axes.axvline(value, linestyle=":", color="#808890", linewidth=1)
             axes.annotate(
-                plain(name), (value, 1.01), xycoords=("data", "axes fraction"), fontsize=7,
-                ha="center",
+                plain(name), (value, 1.01 + 0.06 * (i % 3)), xycoords=("data", "axes fraction"),
+                fontsize=7, ha="center",
             )  # fmt: skip
         axes.set_yticks(range(len(data)), [plain(f) for f in reversed(list(data["family"]))])
         axes.set_xlabel(MEASURES[str(data["measure"].iloc[0])])
@@ -50,17 +50,15 @@ def trade_off_static(data: pd.DataFrame) -> Figure:
         figure, axes = _figure(6.4, 4.0)
         front = data[data["front"]].sort_values("speed")
         axes.plot(front["speed"], front["value"], "--", color="#808890", linewidth=1)
-        known = data["inversion"].clip(lower=1e-16).dropna()
+        data = data.assign(inversion=data["inversion"].clip(lower=SMALLEST))
+        known = data["inversion"].dropna()
         low, high = (known.min(), known.max()) if len(known) else (1e-7, 1.0)
         norm = LogNorm(low, max(high, low * 10))
         colours = ScalarMappable(norm, "cividis")
         for row in data.to_dict("records"):
             look = looks(data["family"])[row["family"]]
-            inside = (
-                "none"
-                if np.isnan(row["inversion"])
-                else colours.to_rgba(max(row["inversion"], 1e-16))
-            )
+            error = row["inversion"]
+            inside = "none" if np.isnan(error) else colours.to_rgba(error)
             axes.plot(
                 row["speed"], row["value"], look.marker, markersize=9, markerfacecolor=inside,
                 markeredgecolor=look.colour, markeredgewidth=2 if row["front"] else 1,

@@ -55,14 +55,14 @@ def _others(ranked: pd.DataFrame) -> str:
         (b for b in ("speed_b1024", "speed_b64", "speed_b1") if ranked[b].notna().any()), None
     )
     if speed and len(ranked) > 1 and ranked["speed_device"].nunique() == 1:
-        quick = ranked.loc[ranked[speed].idxmax()]
+        quick = ranked.sort_values(speed, ascending=False).iloc[0]
         times = quick[speed] / ranked[speed].iloc[0]
         batch = speed.removeprefix("speed_b")
         rate = f"{float(f'{quick[speed]:.2g}'):,.0f} samples/s at batch {batch}"
         more = f", {times:.2g} times the winner's speed" if times > 1.05 else ""
         found.append(f"Fastest to sample: {quick['family']} ({rate}{more})")
     if ranked["inversion"].notna().sum() > 1:
-        exact = ranked.loc[ranked["inversion"].idxmin()]
+        exact = ranked.sort_values("inversion").iloc[0]
         error = significant(exact["inversion"], 2)
         found.append(f"Most exactly invertible: {exact['family']} (largest error {error})")
     return "".join(f" {words}." for words in found)

@@ -1,0 +1,230 @@
+"""The leaderboard against numbers recomputed from the raw record."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from synthetic_record import HOSTILE, LN2, TRAITS, Record, RecordedRun
+
+from flowbench.compare.columns import COLUMNS, with_error, written
+from flowbench.compare.fairness import flags
+from flowbench.compare.frame import load
+from flowbench.compare.leaderboard import TUNED_ON, leaderboard_table
+from flowbench.compare.render import as_csv, as_json, rendered
+from flowbench.errors import InputError
+from flowbench.tracking import schema
+
+
+@pytest.fixture(scope="module")
+def demo(demo_uri):
+    frame = load(demo_uri, "demo")
+    return frame, leaderboard_table(frame)
+
+
+def run(name, family, bits, **changes):
+    """A minimal single run on 4-dimensional data."""
+    metrics = {
+        "val/bits_per_dim": bits, "val/bits_per_dim_se": 0.01, "val/nats": -bits * 4 * LN2,
+        "val/gain_over_gaussian": 3 - bits,
+    }  # fmt: skip
+    labels = {"log_det": "exact", "data": "density", "preprocess": "[]"}
+    values = {"stage": "single", "sweep": "", "metrics": metrics, "labels": labels, **changes}
+    return RecordedRun(name, family, "table", **values)
+
+
+def table_of(directory, *runs):
+    record = Record(directory)
+    for one in runs:
+        record.add(one)
+    frame = load(record.uri)
+    return frame, leaderboard_table(frame)
+
+
+def test_every_family_is_quoted_once_on_test_data_best_first(demo):
+    _, table = demo
+    for data in ("digits", "moons"):
+        rows = table[table["data"] == data]
+        assert list(rows["family"]) == sorted(TRAITS, key=lambda family: TRAITS[family][0])
+        assert list(rows["rank"]) == [1, 2, 3, 4, 5, 6]
+        assert set(rows["split"]) == {"test"}
+        assert set(rows["seeds"]) == {3}
+        assert set(rows["budget"]) == {"20 epochs"}
+    digits = table[table["data"] == "digits"].set_index("family")
+    assert digits["trials"].to_dict() == dict.fromkeys(TRAITS, 2) | {"residual": 3}
+
+
+def test_means_and_errors_are_those_of_the_raw_runs(demo, demo_uri):
+    from mlflow import MlflowClient
+
+    _, table = demo
+    client = MlflowClient(demo_uri)
+    experiment = client.get_experiment_by_name("flowbench").experiment_id
+    runs = client.search_runs(
+        [experiment],
+        "tags.`flowbench.family` = 'glow' and tags.`flowbench.data` = 'moons'"
+        " and tags.`flowbench.stage` = 'confirm'",
+    )
+    bits = [r.data.metrics["test/bits_per_dim"] for r in runs]
+    errors = [r.data.metrics["test/bits_per_dim_se"] for r in runs]
+    row = table[(table["family"] == "glow") & (table["data"] == "moons")].iloc[0]
+    assert row["bits_per_dim"] == pytest.approx(np.mean(bits))
+    variance = np.var(bits, ddof=1) / 3 + np.mean(np.square(errors))
+    assert row["bits_per_dim_se"] == pytest.approx(math.sqrt(variance))
+    assert row["nats_se"] == pytest.approx(row["bits_per_dim_se"] * 2 * LN2, rel=0.2)
+    assert row["gain"] == pytest.approx(1.95 - np.mean(bits))
+
+
+def test_the_difference_to_the_best_is_paired_point_by_point(demo):
+    frame, table = demo
+    rows = table[table["data"] == "moons"].set_index("family")
+    best, row = rows.loc["realnvp"], rows.loc["planar"]
+    ours, theirs = frame.points(best["run_ids"]), frame.points(row["run_ids"])
+    assert row["behind_best"] == pytest.approx(np.mean(ours.to_numpy() - theirs.to_numpy()) / (2 * LN2))
+    assert row["behind_best"] == pytest.approx(row["bits_per_dim"] - best["bits_per_dim"])
+    unpaired = math.hypot(row["bits_per_dim_se"], best["bits_per_dim_se"])
+    assert row["behind_best_se"] < unpaired
+    assert math.isnan(best["behind_best"])
+
+
+def test_speed_comes_from_its_own_stage_at_the_matched_error(demo):
+    _, table = demo
+    digits = table[table["data"] == "digits"].set_index("family")
+    assert digits.loc["glow", "speed_b1024"] == pytest.approx(TRAITS["glow"][1])
+    assert digits.loc["residual", "speed_b1024"] == pytest.approx(TRAITS["residual"][1])
+    assert digits.loc["residual", "speed_error"] == "1e-4"
+    assert digits.loc["glow", "speed_error"] == ""
+    assert set(digits["speed_alone"]) == {"yes"}
+
+
+def test_without_confirming_runs_the_best_run_stands_in_and_says_so(tmp_path):
+    _, table = table_of(tmp_path, run("a", "glow", 2.0), run("b", "glow", 1.5))
+    assert list(table["run_ids"]) == [("b",)]
+    assert table["split"].iloc[0] == TUNED_ON
+
+
+def test_rows_on_validation_data_are_not_ranked_beside_rows_on_test_data(tmp_path):
+    metrics = {"test/bits_per_dim": 1.9, "test/bits_per_dim_se": 0.01, "test/nats": -1.9 * 4 * LN2,
+               "test/gain_over_gaussian": 1.1}  # fmt: skip
+    frame, table = table_of(
+        tmp_path, run("a", "glow", 1.5), run("b", "nice", 1.9, stage="confirm", metrics=metrics)
+    )
+    ranks = table.set_index("family")["rank"]
+    assert ranks["nice"] == 1
+    assert math.isnan(ranks["glow"])
+    assert "split" in {flag.kind for flag in flags(frame, table)}
+
+
+def test_different_preprocessing_or_data_is_never_ranked_together(tmp_path):
+    other = {"log_det": "exact", "data": "density", "preprocess": '[{"name": "logit"}]'}
+    frame, table = table_of(
+        tmp_path, run("a", "glow", 1.5), run("b", "nice", 1.9, labels=other),
+        run("c", "planar", 1.2, tags={schema.DATA_HASH: "another"}),
+    )  # fmt: skip
+    assert list(table["rank"]) == [1, 1, 1]
+    sentences = [flag.sentence for flag in flags(frame, table) if flag.kind == "protocol"]
+    assert len(sentences) == 2
+
+
+def test_continuous_data_are_ranked_by_gain_and_discrete_data_by_bits(tmp_path):
+    # The gain of `a` is larger although its bits/dim are worse: the units differ between runs.
+    a, b = run("a", "glow", 2.0), run("b", "nice", 1.0)
+    a.metrics["val/gain_over_gaussian"], b.metrics["val/gain_over_gaussian"] = 0.9, 0.1
+    (tmp_path / "continuous").mkdir()
+    _, table = table_of(tmp_path / "continuous", a, b)
+    assert list(table["family"]) == ["glow", "nice"]
+    a.labels["data"] = b.labels["data"] = "dequantised"
+    (tmp_path / "discrete").mkdir()
+    _, table = table_of(tmp_path / "discrete", a, b)
+    assert list(table["family"]) == ["nice", "glow"]
+
+
+def test_configurations_of_two_sweeps_are_not_averaged(tmp_path):
+    def confirmed(name, sweep, bits):
+        metrics = {f"{split}/{k}": v for split in ("val", "test") for k, v in (
+            ("bits_per_dim", bits), ("bits_per_dim_se", 0.01), ("nats", -bits * 4 * LN2))}  # fmt: skip
+        return run(name, "glow", bits, stage="confirm", sweep=sweep, metrics=metrics)
+
+    runs = [confirmed(f"{s}{i}", s, b) for s, b in (("old", 1.2), ("new", 1.4)) for i in range(2)]
+    _, table = table_of(tmp_path, *runs)
+    assert set(table["run_ids"].iloc[0]) == {"old0", "old1"}
+
+
+def flagged(directory, *runs):
+    frame, table = table_of(directory, *runs)
+    return {(flag.kind, flag.data) for flag in flags(frame, table)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("budget", {"tags": {schema.BUDGET_PER_TRIAL: "40"}}),
+        ("sizes", {"tags": {schema.N_PARAMETERS: "1000000"}}),
+        ("labels", {"labels": {"log_det": "bound", "data": "density", "preprocess": "[]"}}),
+        ("protocol", {"labels": {"log_det": "exact", "data": "density", "preprocess": "x"}}),
+        ("missing", {"outcome": "diverged"}),
+    ],
+)
+def test_each_planted_unfairness_is_flagged(tmp_path, kind, change):
+    size = {schema.N_PARAMETERS: "1000"}
+    fair = run("a", "glow", 1.5, tags=size), run("b", "nice", 1.6, tags=size)
+    for name in ("fair", "unfair"):
+        (tmp_path / name).mkdir()
+    assert (kind, "table") not in flagged(tmp_path / "fair", *fair)
+    assert (kind, "table") in flagged(tmp_path / "unfair", fair[0], run("b", "nice", 1.6, **change))
+
+
+def test_speeds_of_two_devices_are_flagged(tmp_path):
+    speed = {"sampling/b1/samples_per_second": 10.0, "sampling/b1/latency_ms": 100.0}
+    a, b = run("a", "glow", 1.5), run("b", "nice", 1.6, tags={schema.DEVICE: "a GPU"})
+    a.metrics |= speed
+    b.metrics |= speed
+    assert ("devices", "table") in flagged(tmp_path, a, b)
+
+
+def test_failed_confirming_runs_and_data_warnings_are_said(demo):
+    frame, table = demo
+    said = {(flag.data, flag.kind): flag.sentence for flag in flags(frame, table)}
+    assert said["moons", "data"] == "fewer rows than 20 a dimension"
+    sentences = [flag.sentence for flag in flags(frame, table) if flag.data == "moons"]
+    assert any("1 of 4 confirming runs of planar failed" in sentence for sentence in sentences)
+
+
+def test_an_unknown_sweep_is_refused_with_those_there_are(demo_uri):
+    with pytest.raises(InputError, match="nowhere: no run of such a sweep"):
+        load(demo_uri, "nowhere")
+
+
+def test_the_terminal_shows_names_as_text_and_programs_get_every_number(hostile_uri, demo):
+    frame = load(hostile_uri)
+    table = leaderboard_table(frame)
+    console = Console(width=250, record=True, file=io.StringIO())
+    console.print(rendered(table.assign(family=["[red]x", "[/]", "z"]), flags(frame, table)))
+    assert "[red]x" in console.export_text()
+
+    assert HOSTILE in as_json(table, flags(frame, table))
+    parsed = json.loads(as_json(demo[1], []))["leaderboard"]
+    assert parsed[0]["bits_per_dim"] == demo[1]["bits_per_dim"].iloc[0]
+    assert parsed[0]["behind_best"] is None
+    back = pd.read_csv(io.StringIO(as_csv(demo[1])))
+    np.testing.assert_array_equal(back["bits_per_dim"], demo[1]["bits_per_dim"])
+    formula = as_csv(table.assign(family="=cmd()"))
+    assert "'=cmd()" in formula
+
+
+@pytest.mark.parametrize(
+    ("mean", "se", "words"),
+    [(2.0512, 0.0043, "2.0512 ± 0.0043"), (1.4, 0.013, "1.400 ± 0.013"), (3.2, 14.0, "3 ± 14"),
+     (1.23456, math.nan, "1.235"), (math.inf, 1.0, "not finite")],
+)  # fmt: skip
+def test_a_mean_is_written_with_the_digits_that_its_error_supports(mean, se, words):
+    assert with_error(mean, se) == words
+
+
+def test_a_share_just_below_one_is_not_written_as_all():
+    column = next(c for c in COLUMNS if c.key == "exact_share")
+    assert written({"exact_share": 0.9999}, column) == "99.9 %"
+    assert written({"exact_share": 1.0}, column) == "100.0 %"
