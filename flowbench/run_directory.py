@@ -8,6 +8,7 @@ runs/<id>/attempt-<n>/log                stdout and stderr of the trial's proces
 runs/<id>/attempt-<n>/checkpoints/       best.pt, resume.ckpt
 """
 
+import errno
 import json
 import os
 import time
@@ -21,6 +22,10 @@ from flowbench.errors import InputError
 from flowbench.spec.run import RunSpec
 from flowbench.spec.validation import validated
 from flowbench.spec.vocabulary import Outcome
+
+
+DISK_FULL = errno.ENOSPC
+"""Exit code of a trial that could not write its results."""
 
 
 def home() -> Path:
@@ -45,7 +50,8 @@ def write_atomically(path: Path, text: str) -> None:
 class TrialResult(BaseModel):
     """How a trial ended."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Written as `NaN` and `Infinity`: as null, pydantic's default, they could not be read back.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     outcome: Outcome
     reason: str = ""
@@ -102,7 +108,8 @@ class AttemptDirectory:
             file.seek(offset)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+        events = (_event(line) for line in whole.splitlines())
+        return [event for event in events if event is not None], offset + len(whole)
 
     def request_prune(self) -> None:
         """Ask the trial to stop at its next validation."""
@@ -119,6 +126,15 @@ class AttemptDirectory:
         """Return the final result, or None while there is none."""
         path = self.path / "result.json"
         return TrialResult.model_validate_json(path.read_text()) if path.is_file() else None
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """Read one event; None for a line that was cut off when its writer was killed."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event
 
 
 class RunDirectory:
@@ -160,9 +176,9 @@ class RunDirectory:
         return results[-1] if results else None
 
     def finished_attempt(self) -> AttemptDirectory | None:
-        """Return the newest attempt that completed, whose model can be loaded."""
-        done = [a for a in self.attempts() if a.model.is_file()]
-        return done[-1] if done else None
+        """Return the newest attempt that has a model to load."""
+        trained = [attempt for attempt in self.attempts() if attempt.model.is_file()]
+        return trained[-1] if trained else None
 
 
 def find_run(name: str) -> RunDirectory | None:

@@ -28,6 +28,8 @@ DECIDED = {
     "training.max_steps": "budget",
     "training.max_seconds": "budget",
     "training.devices": "resources.devices_per_trial",
+    "evaluation.split": "the stage (validation while tuning, test when confirming)",
+    "evaluation.speed": "the stage (speed is measured last, alone)",
     "family.name": "the key under families",
 }
 """Keys that other parts of a sweep file decide."""
@@ -127,6 +129,8 @@ class SweepSpec(BaseModel):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
+        for section in (self.training, self.evaluation):
+            _check_section(section)
         for family in self.families:
             space = self.space(family)
             fixed = self.families[family].fixed
@@ -232,6 +236,15 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "data"
 
 
+def _check_section(section: TrainingSpec | EvaluationSpec) -> None:
+    """Refuse a common value that would be overruled silently."""
+    prefix = "training" if isinstance(section, TrainingSpec) else "evaluation"
+    for name, field in type(section).model_fields.items():
+        decided = DECIDED.get(f"{prefix}.{name}")
+        if decided and getattr(section, name) != field.default:
+            raise ValueError(f"{prefix}.{name} is decided by {decided}")
+
+
 def _check_key(key: str, where: str) -> None:
     section, dot, name = key.partition(".")
     if key in DECIDED:
@@ -279,7 +292,9 @@ def read_sweep(values: Mapping[str, Any], where: Mapping[str, str] | None = None
     Raises:
         InputError: for the first mistake, naming the file and the key.
     """
+    known = dict(where or {})
+    # What concerns the whole is said of the file that comes first.
+    known.setdefault("", next(iter(known.values()), "sweep"))
     if not values.get("families"):
-        source = next(iter((where or {}).values()), "sweep")
-        raise InputError(f"{source}: no section `families`; name at least one")
-    return validated(SweepSpec, values, where=where)
+        raise InputError(f"{known['']}: no section `families`; name at least one")
+    return validated(SweepSpec, values, where=known)

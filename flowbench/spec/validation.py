@@ -1,8 +1,8 @@
 """Validation errors as one sentence: file, key, value and what is allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -70,10 +70,16 @@ def _source(key: str, where: Mapping[str, str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys of the section that `path` leads to."""
+    """Return the keys of the section that `path` leads to, through lists and mappings too."""
     for part in path:
         field = model.model_fields.get(part)
-        nested = field.annotation if field else None
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            model = nested
+        model = next(_models_in(field.annotation), model) if field else model
     return sorted(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation such as `tuple[Model, ...] | None` holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from flowbench.errors import InputError
 
-DISK_FULL = 28
-"""Exit code of a trial that could not write (the number of ENOSPC)."""
-
 
 class DiskFull(InputError):
     """No space left in the run directory; what was finished is kept."""

@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from flowbench.run_directory import AttemptDirectory, RunDirectory, TrialResult, home
+from flowbench.run_directory import (
+    DISK_FULL,
+    AttemptDirectory,
+    RunDirectory,
+    TrialResult,
+    home,
+)
 from flowbench.spec.run import RunSpec
-from flowbench.sweep.disk import DISK_FULL, DiskFull, sentence_when_full
+from flowbench.sweep.disk import DiskFull, sentence_when_full
 from flowbench.sweep.launcher import Job, Launcher, end_leftover
 from flowbench.sweep.stopping import StopRequest, stop_requests
 from flowbench.tracking.facts import speed_path
@@ -149,12 +155,12 @@ class Driver:
         """Start a run's next attempt, or take the result that is there."""
         run = work.run
         earlier = run.attempts()
-        if (result := run.result()) is not None:
-            self._finish(work, result)
-            return
         for attempt in earlier:
             end_leftover(attempt)
             self._replay(work, attempt)
+        if (result := run.result()) is not None:
+            self._finish(work, result)
+            return
         run.write_spec(work.spec)
         work.provenance.write(run)
         attempt = run.attempt(earlier[-1].number + 1 if earlier else 0)

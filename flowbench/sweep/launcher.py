@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,12 @@ class Lease(BaseModel):
 def end_leftover(attempt: AttemptDirectory) -> None:
     """Kill what an earlier driver left running of an attempt, its ranks included."""
     lease = Lease.read(attempt)
-    if lease is not None and lease.alive:
-        _signal_group(lease.pid, signal.SIGKILL)
-        psutil.Process(lease.pid).wait(timeout=10)
+    if lease is None or not lease.alive:
+        return
+    _signal_group(lease.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while lease.alive and time.monotonic() < deadline:  # a zombie is not alive
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

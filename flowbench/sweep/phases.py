@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Defaults = dict[str, dict[str, Any]]
 """For each family the default of each of its keys: what a sweep file leaves out."""
 
-GAUSSIAN = "gaussian"
+GAUSSIAN = "gaussian/val/bits_per_dim"
 """The baseline that stands for a trial whose likelihood is unknown."""
 
 

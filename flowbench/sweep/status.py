@@ -80,7 +80,7 @@ def sweep_status(name: str) -> SweepStatus:
     finished = directory.finished
     return SweepStatus(
         name=name,
-        state="running" if driver else "finished" if finished else "stopped",
+        state="running" if driver is not None else "finished" if finished else "stopped",
         driver=driver,
         counts={stage: dict(outcomes) for stage, outcomes in counts.items()},
         expected=expected,

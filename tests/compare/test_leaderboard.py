@@ -83,7 +83,9 @@ def test_the_difference_to_the_best_is_paired_point_by_point(demo):
     rows = table[table["data"] == "moons"].set_index("family")
     best, row = rows.loc["realnvp"], rows.loc["planar"]
     ours, theirs = frame.points(best["run_ids"]), frame.points(row["run_ids"])
-    assert row["behind_best"] == pytest.approx(np.mean(ours.to_numpy() - theirs.to_numpy()) / (2 * LN2))
+    assert row["behind_best"] == pytest.approx(
+        np.mean(ours.to_numpy() - theirs.to_numpy()) / (2 * LN2)
+    )
     assert row["behind_best"] == pytest.approx(row["bits_per_dim"] - best["bits_per_dim"])
     unpaired = math.hypot(row["bits_per_dim_se"], best["bits_per_dim_se"])
     assert row["behind_best_se"] < unpaired

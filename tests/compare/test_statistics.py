@@ -64,7 +64,9 @@ def test_the_pareto_front_is_that_of_brute_force(seed):
     front = pareto_front({"bits": bits, "speed": speed}, {"bits": True, "speed": False})
     for i in range(40):
         beaten = any(
-            bits[j] <= bits[i] and speed[j] >= speed[i] and (bits[j], speed[j]) != (bits[i], speed[i])
+            bits[j] <= bits[i]
+            and speed[j] >= speed[i]
+            and (bits[j], speed[j]) != (bits[i], speed[i])
             for j in range(40)
         )
         assert front[i] == (not beaten and not math.isnan(bits[i]))

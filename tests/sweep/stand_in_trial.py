@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowbench.run_directory import RunDirectory, TrialResult, write_atomically
-from flowbench.sweep.disk import DISK_FULL
+from flowbench.run_directory import DISK_FULL, RunDirectory, TrialResult, write_atomically
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +33,8 @@ def main(arguments: list[str]) -> int:
     with (run.path.parent / "started").open("a") as file:
         file.write(f"{run.id} {attempt.number}\n")
     attempt.append_event(
-        "start", {"device": "cpu", "data_hash": "d0", "baselines": {"gaussian": 7.0}}
+        "start",
+        {"device": "cpu", "data_hash": "d0", "baselines": {"gaussian/val/bits_per_dim": 7.0}},
     )
     bits = abs(math.log10(spec.training.learning_rate) + 3) + keys.get("depth", 0) / 100
     if keys.get("bad_until") is not None:
