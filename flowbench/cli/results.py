@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from flowbench.cli.show import console
+from flowbench.errors import InputError
+
 Sweep = Annotated[str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; default all runs.")]
 Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="An MLflow record; default runs/mlflow.db.")
@@ -18,15 +21,42 @@ def compare(
     tracking_uri: Uri = None,
 ) -> None:
     """Print the leaderboard of a sweep, or of all runs."""
-    raise NotImplementedError
+    from flowbench.compare import render
+    from flowbench.compare.fairness import flags
+    from flowbench.compare.frame import load
+    from flowbench.compare.leaderboard import leaderboard_table
+
+    if as_json and as_csv:
+        raise InputError("--json and --csv: one of them is allowed")
+    frame = load(_record(tracking_uri), sweep)
+    table = leaderboard_table(frame)
+    found = flags(frame, table)
+    if as_json:
+        print(render.as_json(table, found))
+    elif as_csv:
+        print(render.as_csv(table), end="")
+    else:
+        console().print(render.rendered(table, found))
 
 
 def report(
     sweep: Sweep = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where to write it.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Where to write it; default runs/reports/SWEEP."
+        ),
     ] = None,
     tracking_uri: Uri = None,
 ) -> None:
     """Write the report: one HTML file, and its Markdown, LaTeX and CSV twins."""
-    raise NotImplementedError
+    from flowbench.report.page import write_report
+
+    page = write_report(_record(tracking_uri), sweep, out)
+    console().print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def _record(tracking_uri: str | None) -> str:
+    from flowbench.tracking.store import default_tracking_uri
+
+    return tracking_uri or default_tracking_uri()

@@ -1,11 +1,15 @@
 """`flowbench sweep`: run, resume, status."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flowbench.cli.show import console, print_json, table
+
+if TYPE_CHECKING:
+    from flowbench.sweep import SweepStatus
 
 app = typer.Typer(help="Hyperparameter sweeps over families.", no_args_is_help=True)
 
@@ -17,32 +21,52 @@ def run(
 ) -> None:
     """Tune every family, confirm the best with fresh seeds, measure speed alone."""
     from flowbench.spec.files import load
-    from flowbench.spec.sweep import SweepSpec
-    from flowbench.spec.validation import validated
+    from flowbench.spec.sweep import read_sweep
     from flowbench.sweep import run_sweep
 
     configuration = load([file], overrides or [])
-    run_sweep(validated(SweepSpec, configuration.values, where=configuration.where))
+    _show(run_sweep(read_sweep(configuration.values, configuration.where)))
 
 
 @app.command()
-def resume(name: Annotated[str, typer.Argument(help="The sweep's name.")]) -> None:
+def resume(name: Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")]) -> None:
     """Go on with a sweep after anything."""
     from flowbench.sweep import resume_sweep
 
-    resume_sweep(name)
+    _show(resume_sweep(name))
 
 
 @app.command()
 def status(
-    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell the trials by outcome and what is running."""
+    """Tell the runs by outcome, what is running, and what to do next."""
     from flowbench.sweep import sweep_status
 
     state = sweep_status(name)
     if as_json:
         print_json(state.as_dict())
-        return
-    console().print(table(name, ["stage", "outcome", "trials"], state.rows()))
+    else:
+        _show(state)
+
+
+def _show(status: "SweepStatus") -> None:
+    out = console()
+    out.print(table(f"sweep {status.name}", ["stage", "outcome", "runs"], status.rows()))
+    for trial in status.running:
+        out.print(f"running since {_clock(trial.since)}: {trial.run}", markup=False)
+    words: str = status.state
+    if status.running_since is not None:
+        words += f" since {_clock(status.running_since)} by process {status.driver}"
+    if status.expected_end is not None:
+        words += f"; expected to end about {_clock(status.expected_end)}"
+    out.print(words, markup=False)
+    out.print(f"next: {status.how_to_go_on}", markup=False, soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    """Return a time of day, with its date where that is not today's."""
+    moment = datetime.fromtimestamp(seconds)
+    today = moment.date() == datetime.now().date()
+    return f"{moment:%H:%M}" if today else f"{moment:%d %B %H:%M}"

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flowbench.errors import InputError
-from flowbench.tracking import reader, schema
+from flowbench.tracking import reader, schema, store
 
 PROTOCOL = ["data", "data_hash", "preprocess"]
 """What two runs must share to be ranked together (beside the split)."""
@@ -139,8 +139,10 @@ def load(tracking_uri: str, sweep: str | None = None) -> Frame:
         sweep: a sweep's name; None for all runs.
 
     Raises:
-        InputError: if the record has no run, or none of that sweep.
+        InputError: if there is no record, or no run in it, or none of that sweep.
     """
+    if not store.exists(tracking_uri):
+        raise InputError(f"{tracking_uri}: no such record; a run or a sweep makes it")
     runs = reader.read_runs(tracking_uri, sweep)
     if runs.empty and sweep is not None:
         known = ", ".join(reader.read_sweeps(tracking_uri)["sweep"]) or "none"

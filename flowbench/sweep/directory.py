@@ -3,10 +3,11 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flowbench.errors import InputError
 from flowbench.run_directory import write_atomically
@@ -62,12 +63,8 @@ class SweepDirectory:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with self._lock_path.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"sweep {self.path.name} is being run by process {self.driver()}"
-                ) from None
+            if not _lock(file):
+                raise InputError(f"sweep {self.path.name} is being run by process {self.driver()}")
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
@@ -83,6 +80,10 @@ class SweepDirectory:
             except BlockingIOError:
                 return int(file.read() or 0)
         return None
+
+    def driven_since(self) -> float | None:
+        """Return when the driver that runs the sweep took it, in seconds since 1970."""
+        return None if self.driver() is None else self._lock_path.stat().st_mtime
 
     @property
     def _lock_path(self) -> Path:
@@ -108,3 +109,17 @@ class SweepDirectory:
 
     def write_defaults(self, defaults: dict[str, dict[str, Any]]) -> None:
         write_atomically(self.path / "defaults.json", json.dumps(defaults, indent=1))
+
+
+def _lock(file: IO[str], patience: float = 1.0) -> bool:
+    """Take the lock; whoever asks for the driver holds it for a moment, so this tries a while."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True

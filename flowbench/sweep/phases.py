@@ -100,6 +100,11 @@ class SweepPlan:
             for family in sweep.families
         }
 
+    @property
+    def known(self) -> int:
+        """How many tuning trials ended under an earlier driver, and will not be handed out."""
+        return sum(cell.search.begun - len(cell.recovered) for cell in self.cells.values())
+
     def next(self) -> Work | None:
         """Return the next run: cells take turns at tuning, and confirm once they are tuned."""
         tuning = [cell for cell in self.cells.values() if cell.recovered or not cell.spent]

@@ -31,7 +31,13 @@ class Progress:
     """Shows trials; use as a context manager."""
 
     def __init__(
-        self, title: str, expected: int, console: Console | None = None, *, quiet: bool = False
+        self,
+        title: str,
+        expected: int,
+        console: Console | None = None,
+        *,
+        done: int = 0,
+        quiet: bool = False,
     ) -> None:
         """Prepare.
 
@@ -39,12 +45,13 @@ class Progress:
             title: what runs.
             expected: how many runs there will be.
             console: where to; standard output by default.
+            done: how many of them ended before.
             quiet: show nothing.
         """
         self.title = title
         self.expected = expected
         self.console = console or Console(highlight=False, quiet=quiet)
-        self.ended_runs = 0
+        self.ended_runs = done
         self._running: dict[str, _Shown] = {}
         self._live: Live | None = None
         self._drawn = 0.0

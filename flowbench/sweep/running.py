@@ -73,7 +73,8 @@ def _go_through(
     sweep, recorder = plan.sweep, plan.recorder
     recorder.record_sweep(sweep.name, sweep.hash, sweep.model_dump_json(indent=1))
     expected = expected_runs(sweep)
-    with Progress(f"sweep {sweep.name}", expected["tune"] + expected["confirm"], quiet=quiet) as p:
+    runs = expected["tune"] + expected["confirm"]
+    with Progress(f"sweep {sweep.name}", runs, done=plan.known, quiet=quiet) as p:
         driver = Driver(plan, launcher, p)
         driver.run()
         chosen = plan.to_measure()

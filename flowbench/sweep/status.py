@@ -1,5 +1,6 @@
 """How far a sweep is, read from its run directories alone."""
 
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from flowbench.sweep.launcher import Lease
 from flowbench.sweep.space import trial_count
 from flowbench.tracking.facts import speed_path
 from flowbench.tracking.provenance import Provenance
+
+State = Literal["running", "stopped", "finished"]
 
 WAITING = "interrupted"
 """In place of an outcome: neither finished nor running; `sweep resume` goes on with it."""
@@ -31,7 +34,7 @@ class SweepStatus:
     """How far a sweep is."""
 
     name: str
-    state: Literal["running", "stopped", "finished"]
+    state: State
     driver: int | None
     """Process that runs it."""
     counts: dict[str, dict[str, int]]
@@ -39,8 +42,12 @@ class SweepStatus:
     expected: dict[str, int]
     """Runs of each stage when all is done."""
     running: tuple[RunningTrial, ...]
-    seconds_left: float | None
-    """Estimated from the finished runs; None without any."""
+    running_since: float | None
+    """When its driver began, in seconds since 1970; None where none runs."""
+    expected_end: float | None
+    """Estimated from the finished runs; None where no driver runs, or nothing finished yet."""
+    how_to_go_on: str
+    """The command that comes next."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,17 +83,30 @@ def sweep_status(name: str) -> SweepStatus:
     expected = expected_runs(sweep)
     missing = sum(expected[s] - _done(counts[s]) for s in ("tune", "confirm"))
     driver = directory.driver()
-    left = missing * sum(seconds) / len(seconds) / sweep.resources.slots if seconds else None
-    finished = directory.finished
+    end = None
+    if driver is not None and seconds:
+        end = time.time() + missing * sum(seconds) / len(seconds) / sweep.resources.slots
+    state, next_command = _where(name, running=driver is not None, finished=directory.finished)
     return SweepStatus(
         name=name,
-        state="running" if driver is not None else "finished" if finished else "stopped",
+        state=state,
         driver=driver,
         counts={stage: dict(outcomes) for stage, outcomes in counts.items()},
         expected=expected,
         running=tuple(running),
-        seconds_left=0.0 if finished else left,
+        running_since=directory.driven_since(),
+        expected_end=end,
+        how_to_go_on=next_command,
     )
+
+
+def _where(name: str, *, running: bool, finished: bool) -> tuple[State, str]:
+    """Return the state of a sweep and the command that comes next."""
+    if running:
+        return "running", f"flowbench sweep status {name}"
+    if finished:
+        return "finished", f"flowbench report {name}"
+    return "stopped", f"flowbench sweep resume {name}"
 
 
 def expected_runs(sweep: SweepSpec) -> dict[str, int]:

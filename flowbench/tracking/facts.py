@@ -11,8 +11,8 @@ from flowbench.spec.run import RunSpec
 from flowbench.tracking import schema
 from flowbench.tracking.provenance import Provenance
 
-PARAM_LENGTH = 6000
-"""MLflow's longest parameter."""
+LONGEST_TEXT = 6000
+"""Letters of MLflow's longest parameter; a tag may have a few more."""
 
 ARTIFACTS = (schema.EVENTS_ARTIFACT, schema.SAMPLES_ARTIFACT, schema.POINTS_ARTIFACT)
 """Files of an attempt that the record keeps."""
@@ -102,17 +102,19 @@ class Facts:
         for package, version in start.get("versions", {}).items():
             tags[f"{schema.VERSION_PREFIX}{package}"] = version
         tags |= result_tags(self.result)
-        return {name: str(value) for name, value in tags.items() if value not in (None, "")}
+        known = {name: str(value) for name, value in tags.items() if value not in (None, "")}
+        return {name: value[:LONGEST_TEXT] for name, value in known.items()}
 
     def parameters(self) -> dict[str, str]:
         """Return the flattened specification, each value as text."""
         flat = flattened(self.spec.model_dump(mode="json"))
-        return {key: value[:PARAM_LENGTH] for key, value in flat.items()}
+        return {key: value[:LONGEST_TEXT] for key, value in flat.items()}
 
     def points(self) -> list[Point]:
         """Return the learning curves by epoch, then the final metrics.
 
-        The final value of a metric comes last, so that it is the one that a table shows.
+        The final value of a metric has the last epoch's step and a later time: it is the one that
+        a table shows, and a curve, which keeps the first value of each step, has no point of it.
         """
         curves = {
             (name, event["epoch"]): Point(name, value, event["time"], event["epoch"])
@@ -120,7 +122,7 @@ class Facts:
             if event["kind"] == "validation"
             for name, value in {**event["metrics"], **event.get("train", {})}.items()
         }
-        last = max((point.step for point in curves.values()), default=-1) + 1
+        last = max((point.step for point in curves.values()), default=0)
         final = {
             **self.result.metrics,
             "epochs": self.result.epochs,

@@ -97,15 +97,17 @@ def read_history(tracking_uri: str, mlflow_id: str, metrics: list[str]) -> pd.Da
 
     Returns:
         Columns `metric`, `step` (the epoch) and `value`; a metric that the run lacks has no rows.
+        Where a step has several values, the first in time is the curve's.
     """
     client = connect(tracking_uri)
     rows = [
-        {"metric": name, "step": point.step, "value": _number(point.value)}
+        {"metric": name, "step": p.step, "time": p.timestamp, "value": _number(p.value)}
         for name in metrics
-        for point in client.get_metric_history(mlflow_id, name)
+        for p in client.get_metric_history(mlflow_id, name)
     ]
-    frame = pd.DataFrame(rows, columns=["metric", "step", "value"])
-    return frame.sort_values(["metric", "step"], ignore_index=True)
+    frame = pd.DataFrame(rows, columns=["metric", "step", "time", "value"])
+    frame = frame.sort_values(["metric", "step", "time"]).drop_duplicates(["metric", "step"])
+    return frame[["metric", "step", "value"]].reset_index(drop=True)
 
 
 def read_artifact(tracking_uri: str, mlflow_id: str, name: str) -> Path | None:

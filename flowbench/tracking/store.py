@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+SQLITE = "sqlite:///"
+
+
 def default_tracking_uri() -> str:
     """Return the address of the record under the home directory."""
-    return f"sqlite:///{home() / 'mlflow.db'}"
+    return f"{SQLITE}{home() / 'mlflow.db'}"
 
 
 def connect(tracking_uri: str) -> "MlflowClient":
@@ -28,6 +31,9 @@ def connect(tracking_uri: str) -> "MlflowClient":
     # The record's own reporting home has no place in an offline tool.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A server that is down is asked again later; MLflow's seven tries would hold a driver up for
+    # minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -39,13 +45,20 @@ def connect(tracking_uri: str) -> "MlflowClient":
     return client
 
 
+def exists(tracking_uri: str) -> bool:
+    """Say whether there is a record, without making one; a server is taken at its word."""
+    if not tracking_uri.startswith(SQLITE):
+        return True
+    return Path(tracking_uri.removeprefix(SQLITE)).is_file()
+
+
 @contextmanager
 def locked(tracking_uri: str) -> Iterator[None]:
     """Hold the lock file beside a SQLite database; nothing for a server, which has its own."""
-    if not tracking_uri.startswith("sqlite:///"):
+    if not tracking_uri.startswith(SQLITE):
         yield
         return
-    database = Path(tracking_uri.removeprefix("sqlite:///"))
+    database = Path(tracking_uri.removeprefix(SQLITE))
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f".{database.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
