@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from flowbench.numerics.convergence import Convergence
-from flowbench.numerics.monotone import Activation, solve_scalar, solve_vector
+from flowbench.numerics.monotone import (
+    Activation,
+    solve_scalar,
+    solve_triangular,
+    solve_vector,
+)
 
 
 def scalar_root(tau: Tensor, p: Tensor, activation: Activation) -> tuple[Tensor, Convergence]:
@@ -25,6 +30,19 @@ def scalar_root(tau: Tensor, p: Tensor, activation: Activation) -> tuple[Tensor,
     """
     root: Tensor
     root, convergence = _ScalarRoot.apply(tau, p, activation)  # type: ignore[no-untyped-call]
+    return root, convergence
+
+
+def triangular_root(tau: Tensor, B: Tensor, activation: Activation) -> tuple[Tensor, Convergence]:
+    r"""Solve :math:`\alpha + B\,\sigma(\alpha) = \tau` as `solve_triangular` does, differentiably.
+
+    Args:
+        tau: ``(N, M)``.
+        B: ``(M, M)``, upper-triangular: below its diagonal it is neither read nor given a gradient.
+        activation: :math:`\sigma`.
+    """
+    root: Tensor
+    root, convergence = _TriangularRoot.apply(tau, B, activation)  # type: ignore[no-untyped-call]
     return root, convergence
 
 
@@ -56,6 +74,27 @@ class _ScalarRoot(torch.autograd.Function):
         root, p = ctx.saved_tensors
         by_tau = gradients[0] / (1 + p * ctx.activation.slope(root))
         return by_tau, -(ctx.activation.value(root) * by_tau).sum(), None
+
+
+class _TriangularRoot(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, tau: Tensor, B: Tensor, activation: Activation
+    ) -> tuple[Tensor, Convergence]:
+        root, convergence = solve_triangular(tau, B, activation)
+        ctx.save_for_backward(root, B)
+        ctx.activation = activation
+        return root, convergence
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        root, B = ctx.saved_tensors
+        eye = torch.eye(len(B), dtype=B.dtype, device=B.device)
+        jacobian = eye + B.triu() * ctx.activation.slope(root)[:, None, :]
+        by_tau = torch.linalg.solve_triangular(
+            jacobian.mT, gradients[0][:, :, None], upper=False
+        ).squeeze(2)
+        return by_tau, -(by_tau.mT @ ctx.activation.value(root)).triu(), None
 
 
 class _VectorRoot(torch.autograd.Function):

@@ -106,6 +106,41 @@ def solve_scalar(
 
 
 @torch.no_grad()
+def solve_triangular(
+    tau: Tensor, B: Tensor, activation: Activation, *, max_iterations: int = 100
+) -> tuple[Tensor, Convergence]:
+    r"""Solve :math:`\alpha + B\,\sigma(\alpha) = \tau` for an upper-triangular B.
+
+    By back-substitution: from the last row up, each row is a scalar equation in its own unknown,
+    :math:`\alpha_i + B_{ii}\,\sigma(\alpha_i) = \tau_i - \sum_{j>i} B_{ij}\,\sigma(\alpha_j)`.
+
+    Args:
+        tau: ``(N, M)``.
+        B: ``(M, M)``, the same for all samples, its diagonal above -1/S.
+        activation: :math:`\sigma`.
+        max_iterations: steps of a row before a sample is given up.
+
+    Returns:
+        The roots ``(N, M)``, and how the solve ended: iterations of all rows together, whether
+        every row converged, and the largest of the rows' own errors.
+    """
+    # Rows in front, so that each is contiguous.
+    rows = tau.T
+    alpha, bent = torch.empty_like(rows), torch.zeros_like(rows)
+    reports = []
+    for i in range(len(B) - 1, -1, -1):
+        rest = rows[i] - B[i, i + 1 :] @ bent[i + 1 :]
+        alpha[i], report = solve_scalar(rest, B[i, i], activation, max_iterations=max_iterations)
+        bent[i] = activation.value(alpha[i])
+        reports.append(report)
+    return alpha.T, Convergence(
+        torch.stack([report.iterations for report in reports]).sum(0),
+        torch.stack([report.converged for report in reports]).all(0),
+        torch.stack([report.error for report in reports]).amax(0),
+    )
+
+
+@torch.no_grad()
 def solve_vector(
     tau: Tensor, B: Tensor, activation: Activation, *, max_iterations: int = 100
 ) -> tuple[Tensor, Convergence]:

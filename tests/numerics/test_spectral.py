@@ -1,10 +1,13 @@
 """Operator norms against the singular values of explicit matrices."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from flowbench.numerics import spectral
 from flowbench.numerics.spectral import (
     convolution,
     convolution_norm_bound,
@@ -58,13 +61,31 @@ def test_adjoint_is_the_transpose(inputs, outputs, kernel, size):
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "kernel", "size"), CASES)
-def test_fourier_bound_lies_above_the_norm_and_not_far(inputs, outputs, kernel, size):
+def test_fourier_bound_lies_above_the_norm_and_not_far(monkeypatch, inputs, outputs, kernel, size):
+    monkeypatch.setattr(spectral, "EXPANDED_SIDE", 0)
     for seed in range(5):
         torch.manual_seed(seed)
         weight = torch.randn(outputs, inputs, *kernel, dtype=torch.float64)
         norm = float(torch.linalg.matrix_norm(explicit_matrix(weight, size), ord=2))
         bound = convolution_norm_bound(weight, size)
         assert norm * (1 - 1e-12) <= bound <= 1.4 * norm
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "size"),
+    [*CASES, pytest.param(6, 2, (3, 3), (1, 1), id="one-pixel")],
+)
+def test_bound_of_a_small_convolution_is_its_norm(inputs, outputs, kernel, size):
+    torch.manual_seed(1)
+    weight = torch.randn(outputs, inputs, *kernel)
+    norm = float(torch.linalg.matrix_norm(explicit_matrix(weight.double(), size), ord=2))
+    assert convolution_norm_bound(weight, size) == pytest.approx(norm, rel=1e-12)
+
+
+def test_no_bound_is_claimed_for_weights_that_are_not_finite():
+    weight = torch.full((2, 2, 3, 3), float("nan"))
+    assert matrix_norm_bound(weight[:, :, 0, 0]) == math.inf
+    assert convolution_norm_bound(weight, (4, 4)) == math.inf
 
 
 def test_norm_of_the_reshaped_kernel_is_another_number():
