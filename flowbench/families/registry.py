@@ -10,9 +10,15 @@ from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.errors import InputError
 from flowbench.families.flow import Flow
 from flowbench.families.planar import Planar
+from flowbench.families.residual import Residual
 from flowbench.families.schema import resolve
+from flowbench.families.sylvester import Sylvester
 
-FAMILIES: dict[str, type[Flow]] = {"planar": Planar}
+FAMILIES: dict[str, type[Flow]] = {
+    "planar": Planar,
+    "sylvester": Sylvester,
+    "residual": Residual,
+}
 
 
 def family_class(name: str) -> type[nn.Module]:
