@@ -49,6 +49,10 @@ class BitsPerDim(Metric):
         self.count += values.numel()
         self.nonfinite += (~values.isfinite()).sum()
 
+    def bits(self, nats: float) -> float:
+        """Return a log-density in nats as bits per dimension."""
+        return -nats / (self.dim * log(2))
+
     def compute(self) -> dict[str, Tensor]:
         """Return ``nats`` (mean log-density), ``bits_per_dim``, their ``_se``, and the counts.
 

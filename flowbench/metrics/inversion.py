@@ -39,7 +39,7 @@ class InversionError(Metric):
         self.unconverged += unconverged
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``max``, ``p99``, ``median``, ``points``, ``nonfinite`` (a share), ``unconverged``.
+        """Return ``max``, ``p99``, ``median``, ``points``, ``unconverged``, ``nonfinite`` (share).
 
         Quantiles are values that occurred (the next above), so infinities are not interpolated.
         """

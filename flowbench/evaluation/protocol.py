@@ -1,0 +1,82 @@
+"""The quick protocol: likelihood, inversion, speed and samples of one fitted flow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from flowbench.data.module import FlowData
+from flowbench.evaluation.inversion import measure_inversion
+from flowbench.evaluation.likelihood import draws_needed, measure_likelihood, score_split
+from flowbench.evaluation.measuring import held_out_context, place
+from flowbench.evaluation.result import Evaluation
+from flowbench.evaluation.samples import save_samples
+from flowbench.evaluation.speed import measure_speed
+from flowbench.families.flow import Flow
+from flowbench.spec.run import EvaluationSpec
+
+PROTOCOL = "quick"
+POINTS_FILE = "points.parquet"
+SAMPLES_FILE = "samples.npz"
+
+
+def evaluate(
+    flow: Flow,
+    data: FlowData,
+    spec: EvaluationSpec,
+    *,
+    out: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Measure a fitted flow on the split that `spec` names, in this process alone.
+
+    What a user's own flow cannot do (encode, decode) is not measured.
+
+    Args:
+        flow: the model, on the device and in the precision to measure it in.
+        data: the data set it was trained on.
+        spec: split, draws, batch and pool sizes, and whether speed is measured.
+        out: where to write `points.parquet` and `samples.npz`; None writes nothing.
+        progress: called with a word as each part begins.
+    """
+    say = progress or (lambda _: None)
+    say("likelihood")
+    points = score_split(flow, data, spec.split, draws=spec.draws, batch_size=spec.batch_size)
+    found = Evaluation(measure_likelihood(points, flow, data, spec.split), labels(flow, data, spec))
+    if flow.can_encode and flow.can_decode:
+        say("inversion")
+        inversion = measure_inversion(
+            flow, data, spec.split, points=spec.inversion_points, batch_size=spec.batch_size
+        )
+        found |= Evaluation(inversion)
+    if spec.speed:
+        say("speed")
+        context = held_out_context(flow, data, spec.split, max(spec.speed_batches))
+        found |= measure_speed(flow, spec, context)
+    if out is not None:
+        say("samples")
+        points.write(out / POINTS_FILE)
+        save_samples(flow, data, spec.split, spec.samples, out / SAMPLES_FILE)
+    return found
+
+
+def labels(flow: Flow, data: FlowData, spec: EvaluationSpec) -> dict[str, str]:
+    """Return what the metrics mean and how they were made."""
+    training = flow.training
+    flow.eval()
+    info = data.info
+    found = {
+        "log_det": flow.log_det_label,
+        "inverse": flow.inverse_label,
+        "data": info.data_label,
+        "preprocess": json.dumps(data.preprocess_steps, sort_keys=True),
+        "event_shape": "x".join(map(str, info.event_shape)),
+        "columns": json.dumps(info.columns),
+        "warnings": json.dumps(info.warnings),
+        "protocol": PROTOCOL,
+        "draws": str(draws_needed(data, spec.draws)),
+        "precision": str(place(flow)[1]).removeprefix("torch."),
+    }
+    flow.train(training)
+    return found
