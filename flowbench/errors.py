@@ -10,3 +10,10 @@ class InputError(ValueError):
 
 class RunFailed(RuntimeError):
     """A run, check or verification that was asked for properly and failed; exit code 1."""
+
+
+class NotInvertible(RuntimeError):
+    """A layer whose parameters no longer give an invertible map; the sentence names the layer.
+
+    A trial ends with the outcome `not_invertible`.
+    """

@@ -22,6 +22,8 @@ class Bijection(nn.Module):
     """
 
     takes_context: bool = False
+    path: str = ""
+    """The layer's dotted name within its flow, for messages; empty outside of one."""
     convergence: Convergence | None = None
     """How the last iterative inverse ended; None for a layer that does not iterate."""
 

@@ -7,22 +7,24 @@ from flowbench.bijections.base import Bijection
 
 
 class Diagonal(Bijection):
-    r""":math:`z = e^{s} \odot x + t` on vectors; the formula is `encode`.
+    r""":math:`z = e^{s} \odot x + t`, coordinate by coordinate; the formula is `encode`.
 
     It starts as the identity.
 
     Args:
-        dim: number of coordinates D.
+        event_shape: D, or the axes of an image.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, *event_shape: int) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(dim))
-        self.shift = nn.Parameter(torch.zeros(dim))
+        self.log_scale = nn.Parameter(torch.zeros(event_shape))
+        self.shift = nn.Parameter(torch.zeros(event_shape))
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self.refuse_context(context)
-        return x * self.log_scale.exp() + self.shift, self.log_scale.sum().expand(len(x))
+        return torch.addcmul(self.shift, x, self.log_scale.exp()), self.log_scale.sum().expand(
+            len(x)
+        )
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self.refuse_context(context)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,12 @@ class Flow(nn.Module):
 
     paper: str = ""
     """Author, year and title, shown by `flowbench families`."""
+    can_encode = True
+    can_decode = True
+    family_name: str = ""
+    """The name it was created by."""
+    hyperparameters: Mapping[str, Any] = MappingProxyType({})
+    """The arguments it was created with, all of them."""
 
     def __init__(
         self,
@@ -57,6 +64,9 @@ class Flow(nn.Module):
         self.preprocess = as_preprocess(preprocess, self.event_shape)
         self.flow = flow
         self.base = base
+        for path, module in self.named_modules():
+            if isinstance(module, Bijection):
+                module.path = path
 
     @property
     def log_det_label(self) -> LogDetLabel:

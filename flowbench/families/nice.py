@@ -1,23 +1,18 @@
 """NICE: additive couplings and one diagonal scaling."""
 
 from math import prod
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.compose import Compose
-from flowbench.bijections.coupling import CouplingStack, make_coupling
 from flowbench.bijections.diagonal import Diagonal
 from flowbench.bijections.preprocess import PreprocessSteps
-from flowbench.bijections.splits import SplitKind, plan
+from flowbench.bijections.splits import SplitKind
 from flowbench.errors import InputError
 from flowbench.families.bases import LogisticBase, NormalBase
 from flowbench.families.flow import Flow, flat
 from flowbench.families.levels import by_level
-
-Width = Annotated[int, Field(ge=1, le=8192)]
-Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
+from flowbench.families.steps import Depth, Dropout, Levels, Ratio, Widths, coupling_steps
 
 
 class NICE(Flow):
@@ -44,14 +39,14 @@ class NICE(Flow):
         self,
         event_shape: tuple[int, ...],
         *,
-        depth: Annotated[int, Field(ge=1, le=64)] = 8,
+        depth: Depth = 8,
         split: SplitKind | None = None,
-        split_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+        split_ratio: Ratio = 0.5,
         hidden: Widths = (128, 128),
         network: Literal["mlp", "conv"] = "mlp",
-        levels: Annotated[int, Field(ge=1, le=16)] | None = None,
+        levels: Levels | None = None,
         base: Literal["logistic", "normal"] = "normal",
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        dropout: Dropout = 0.0,
         preprocess: Bijection | PreprocessSteps | None = None,
         context_size: int = 0,
     ) -> None:
@@ -60,17 +55,16 @@ class NICE(Flow):
             raise InputError("network = conv: the data are vectors; allowed: mlp")
 
         def steps(shape: tuple[int, ...], level: int) -> list[Bijection]:
-            return [
-                CouplingStack(
-                    [
-                        make_coupling(
-                            "additive", each, hidden, context_size=context_size, dropout=dropout
-                        )
-                        for each in run
-                    ]
-                )
-                for run in plan(split if network == "conv" else split or "parity", shape, split_ratio, depth)
-            ]
+            return coupling_steps(
+                "additive",
+                shape,
+                depth=depth,
+                split=split if network == "conv" else split or "parity",
+                split_ratio=split_ratio,
+                hidden=hidden,
+                context_size=context_size,
+                dropout=dropout,
+            )
 
         if network == "conv":
             flow = by_level(event_shape, levels, split, steps)

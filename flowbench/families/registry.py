@@ -9,12 +9,18 @@ from flowbench.bijections.base import Bijection
 from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.errors import InputError
 from flowbench.families.flow import Flow
+from flowbench.families.glow import Glow
+from flowbench.families.nice import NICE
 from flowbench.families.planar import Planar
+from flowbench.families.realnvp import RealNVP
 from flowbench.families.residual import Residual
 from flowbench.families.schema import resolve
 from flowbench.families.sylvester import Sylvester
 
 FAMILIES: dict[str, type[Flow]] = {
+    "nice": NICE,
+    "realnvp": RealNVP,
+    "glow": Glow,
     "planar": Planar,
     "sylvester": Sylvester,
     "residual": Residual,
@@ -64,7 +70,9 @@ def create(
     """
     family = family_class(name)
     values = resolve(family, hyperparameters)
-    return cast(
+    flow = cast(
         "Flow",
         family(event_shape, preprocess=preprocess, context_size=context_size, **values),
     )
+    flow.family_name, flow.hyperparameters = name, values
+    return flow

@@ -1,0 +1,50 @@
+"""Computing what depends on parameters alone once, and not at every call."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+State = Sequence[tuple[Tensor, int, torch.dtype, torch.device]]
+
+
+class Kept:
+    """What a module makes of its parameters, made again only when they have changed.
+
+    Values are kept in eval mode and without gradients; elsewhere they are made at each call.
+    Parameters that were written to (in place, by an optimiser, by loading or by moving the
+    module) make them stale; only writes through `.data` go unseen, until the next `clear`.
+
+    Args:
+        module: whose parameters.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        # A list hides the module from its own registry of submodules.
+        self._module = [module]
+        self._values: dict[str, tuple[State, Tensor]] = {}
+
+    def get(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return ``make()``, from an earlier call of this name where that still holds."""
+        module = self._module[0]
+        parameters = list(module.parameters())
+        unversioned = any(parameter.is_inference() for parameter in parameters)
+        if module.training or torch.is_grad_enabled() or unversioned:
+            return make()
+        state = [(p, p._version, p.dtype, p.device) for p in parameters]
+        kept = self._values.get(name)
+        if kept is not None and _same(kept[0], state):
+            return kept[1]
+        made = make()
+        self._values[name] = (state, made)
+        return made
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+
+
+def _same(left: State, right: State) -> bool:
+    """Compare states, tensors by identity."""
+    pairs = zip(left, right, strict=True)
+    return all(a[0] is b[0] and a[1:] == b[1:] for a, b in pairs)
