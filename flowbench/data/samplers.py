@@ -37,13 +37,14 @@ class EpochSampler(Sampler[list[int]]):
 
 
 class SequentialShare(Sampler[list[int]]):
-    """All rows in order, unpadded; rank r takes every W-th batch."""
+    """All rows in order, unpadded; of each batch rank r takes every W-th row from the r-th on."""
 
     def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.batches = torch.arange(rows).split(batch_size)[rank::world_size]
+        shares = [batch[rank::world_size] for batch in torch.arange(rows).split(batch_size)]
+        self.batches = [share.tolist() for share in shares if len(share)]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (batch.tolist() for batch in self.batches)
+        return iter(self.batches)

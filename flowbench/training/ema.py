@@ -31,7 +31,7 @@ class WeightAverage:
     @torch.no_grad()
     def update(self) -> None:
         """Take the weights after an optimiser step into the average."""
-        weights = list(self.module.parameters())
+        weights: list[Tensor] = list(self.module.parameters())
         self.updates += 1
         if not self.average:
             self.average = [w.detach().clone() for w in weights]
@@ -65,6 +65,9 @@ class WeightAverage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved average."""
-        self.updates = state["updates"]
-        devices = [p.device for p in self.module.parameters()]
-        self.average = [a.to(d) for a, d in zip(state["average"], devices, strict=False)]
+        self.updates, self.average = state["updates"], state["average"]
+
+    def follow(self) -> None:
+        """Move the average to where the weights are; a checkpoint is read before they move."""
+        pairs = zip(self.average, self.module.parameters(), strict=False)
+        self.average = [average.to(weight.device) for average, weight in pairs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import Any
 
 import pytorch_lightning as pl
@@ -68,6 +69,8 @@ class FlowModule(pl.LightningModule):
         self.validation = BitsPerDim(flow.dim)
         self.average = WeightAverage(flow, spec.ema_decay) if spec.ema_decay else None
         self.watch = DivergenceWatch()
+        self.elapsed_share = 0.0
+        """How much of a budget in seconds is spent, the same on every rank; `Budget` keeps it."""
         self._terms = torch.zeros(3, dtype=torch.float64)
         self._norm = torch.zeros(())
 
@@ -80,7 +83,8 @@ class FlowModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = optimiser(self.flow, self.spec)
-        scheduler = LambdaLR(optimizer, schedule(self.spec, self.total_steps))
+        factor = schedule(self.spec, self.total_steps)
+        scheduler = LambdaLR(optimizer, lambda step: factor(step, self.elapsed_share))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -91,6 +95,10 @@ class FlowModule(pl.LightningModule):
         """Optimiser steps of the whole training."""
         planned = int(self.trainer.estimated_stepping_batches)
         return planned if self.spec.max_steps is None else min(planned, self.spec.max_steps)
+
+    def on_train_start(self) -> None:
+        if self.average is not None:
+            self.average.follow()
 
     def on_train_epoch_start(self) -> None:
         # What a user's own flow draws from torch's generator repeats after a resume too.
@@ -131,17 +139,21 @@ class FlowModule(pl.LightningModule):
         if self.spec.precision != "16" and self.global_step % often == 0:
             self.watch.gradient(float(self._norm), self.current_epoch + 1, self.global_step)
 
+    def on_train_epoch_end(self) -> None:
+        terms = self.train_terms()
+        loss = -(terms["train/base_log_prob"] + terms["train/log_det"]) / self.flow.dim
+        self.watch.epoch(loss, self.current_epoch + 1, self.global_step)
+
     def train_terms(self) -> dict[str, float]:
-        """Return this epoch's mean terms of the loss so far, reduced over ranks."""
+        """Return this epoch's mean terms of the loss so far, in nats, reduced over ranks."""
         sums = self._terms.clone()
         if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")  # type: ignore[assignment]
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         base, log_det, count = sums.tolist()
-        bits = BitsPerDim(self.flow.dim, sync_on_compute=False).bits(base + log_det) / count
         return {
             "train/base_log_prob": base / count,
             "train/log_det": log_det / count,
-            "train/bits_per_dim": bits,
+            "train/bits_per_dim": -(base + log_det) / count / (self.flow.dim * log(2)),
         }
 
     # Validation
@@ -167,7 +179,7 @@ class FlowModule(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             x = self._values(batch, 0)
             self.flow.key_noise(self.seed, 0, batch.row)
-            self.validation.update(self.flow(x, batch.context))
+            self.validation.update(self(x, batch.context))
 
     # Resume
 
@@ -192,7 +204,7 @@ def log_prob_terms(flow: Flow, x: Tensor, context: Tensor | None) -> tuple[Tenso
 
     A user's flow without `encode` has no such terms: all of it is given as the first.
     """
-    if getattr(flow, "can_encode", True):
+    if flow.can_encode:
         base_log_prob, log_det = flow.log_prob_terms(x, context)
     else:
         base_log_prob = flow(x, context)

@@ -54,22 +54,27 @@ def optimiser(module: nn.Module, spec: TrainingSpec) -> Optimizer:
     return AdamW(groups, lr=spec.learning_rate, fused=spec.precision != "16")
 
 
-def schedule(spec: TrainingSpec, total_steps: int) -> Callable[[int], float]:
-    r"""Return the factor of the learning rate as a function of the steps taken.
+def schedule(spec: TrainingSpec, total_steps: int) -> Callable[[int, float], float]:
+    r"""Return the learning rate's factor, a function of the steps taken and the time's share.
 
-    Linear warm-up to 1 over `warmup_steps`, then constant, or the half cosine
-    :math:`\tfrac12 (1 + \cos \pi t)` down to zero at `total_steps`. A warm-up longer than a
-    quarter of the training is cut to a quarter.
+    With s the share of the budget that is spent, of steps or of seconds, whichever is more:
+
+    .. math:: \min\left(1, \max\left(\frac{t + 1}{w}, 4 s\right)\right) \cdot
+              \tfrac12 (1 + \cos \pi s)
+
+    after t steps, w being `warmup_steps`: a linear warm-up, over a quarter of the training at
+    most, and a half cosine down to zero (or a constant).
+
+    A budget of seconds makes the factor follow the clock. Its steps are recorded; a second run
+    with as many `max_steps` and no `max_seconds` follows the same cosine by steps, and differs
+    from the first in as much as that one's steps took unequal time.
     """
-    warmup = min(spec.warmup_steps, total_steps // 4)
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        if spec.schedule == "constant":
-            return 1.0
-        done = (step - warmup) / max(total_steps - warmup, 1)
-        return 0.5 * (1 + cos(pi * min(done, 1.0)))
+    def factor(step: int, elapsed_share: float = 0.0) -> float:
+        share = min(max(step / total_steps, elapsed_share), 1.0)
+        warm = min(1.0, max((step + 1) / max(spec.warmup_steps, 1), 4 * share))
+        decayed = 0.5 * (1 + cos(pi * share)) if spec.schedule == "cosine" else 1.0
+        return warm * decayed
 
     return factor
 
