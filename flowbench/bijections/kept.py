@@ -1,10 +1,12 @@
 """Computing what depends on parameters alone once, and not at every call."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+Made = TypeVar("Made")
 State = Sequence[tuple[Tensor, int, torch.dtype, torch.device]]
 
 
@@ -22,9 +24,9 @@ class Kept:
     def __init__(self, module: nn.Module) -> None:
         # A list hides the module from its own registry of submodules.
         self._module = [module]
-        self._values: dict[str, tuple[State, Tensor]] = {}
+        self._values: dict[str, tuple[State, Any]] = {}
 
-    def get(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+    def get(self, name: str, make: Callable[[], Made]) -> Made:
         """Return ``make()``, from an earlier call of this name where that still holds."""
         module = self._module[0]
         parameters = list(module.parameters())
@@ -34,7 +36,7 @@ class Kept:
         state = [(p, p._version, p.dtype, p.device) for p in parameters]
         kept = self._values.get(name)
         if kept is not None and _same(kept[0], state):
-            return kept[1]
+            return cast("Made", kept[1])
         made = make()
         self._values[name] = (state, made)
         return made

@@ -178,15 +178,29 @@ class Flow(nn.Module):
             layer.key_noise(seed, step, rows)
 
     def _checked(self, context: Tensor | None, n: int) -> Tensor | None:
-        """Return the context with a row for each sample, or refuse it in a sentence."""
-        if self.context_size == 0:
-            if context is not None:
-                raise InputError(f"family {type(self).__name__} was built without a context")
-            return None
-        if context is None or context.shape[-1] != self.context_size:
-            shape = None if context is None else tuple(context.shape)
-            raise InputError(f"context: {shape} given; ({n}, {self.context_size}) expected")
-        return context.expand(n, self.context_size)
+        return checked_context(context, n, self.context_size, type(self).__name__)
+
+
+def checked_context(context: Tensor | None, n: int, size: int, name: str) -> Tensor | None:
+    """Return the context with a row for each of `n` samples, or refuse it in a sentence.
+
+    Args:
+        context: ``(n, size)``, ``(size,)`` for all samples, or None where `size` is 0.
+        n: number of samples.
+        size: number of context features.
+        name: of the family, for the sentence.
+
+    Raises:
+        InputError: if it is missing, not asked for or of another shape.
+    """
+    if size == 0:
+        if context is not None:
+            raise InputError(f"family {name} was built without a context")
+        return None
+    if context is None or context.shape not in ((size,), (n, size)):
+        shape = None if context is None else tuple(context.shape)
+        raise InputError(f"family {name}: context of shape {shape} given; ({n}, {size}) expected")
+    return context.expand(n, size)
 
 
 def flat(event_shape: tuple[int, ...], layers: list[Bijection]) -> Compose:

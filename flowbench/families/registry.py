@@ -1,7 +1,8 @@
 """Families by name: one line each."""
 
+from functools import partial
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -9,6 +10,7 @@ from flowbench.bijections.base import Bijection
 from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.errors import InputError
 from flowbench.families.flow import Flow
+from flowbench.families.foreign import ForeignFlow
 from flowbench.families.glow import Glow
 from flowbench.families.nice import NICE
 from flowbench.families.planar import Planar
@@ -59,7 +61,8 @@ def create(
     """Build a flow by its family's name.
 
     Args:
-        name: a registered name or ``package.module:Class``.
+        name: a registered name or ``package.module:Class``; a class that is no `Flow` is wrapped
+            as a `ForeignFlow`.
         event_shape: ``(D,)`` or ``(C, H, W)``.
         preprocess: see `Flow`; None gives the bare flow on continuous values.
         context_size: number of context features.
@@ -70,9 +73,7 @@ def create(
     """
     family = family_class(name)
     values = resolve(family, hyperparameters)
-    flow = cast(
-        "Flow",
-        family(event_shape, preprocess=preprocess, context_size=context_size, **values),
-    )
+    build = family if issubclass(family, Flow) else partial(ForeignFlow, family)
+    flow: Flow = build(event_shape, preprocess=preprocess, context_size=context_size, **values)
     flow.family_name, flow.hyperparameters = name, values
     return flow
