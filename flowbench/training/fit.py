@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
 
 from flowbench.data.module import FlowData
-from flowbench.errors import InputError
+from flowbench.errors import InputError, NotInvertible
 from flowbench.families.flow import Flow
 from flowbench.run_directory import AttemptDirectory
 from flowbench.spec.run import RunSpec
@@ -21,6 +21,9 @@ from flowbench.training.module import FlowModule
 from flowbench.training.placement import device_type, dtype, precision_plugin
 from flowbench.training.resume import ResumePoint, drop_resume_points, resume_from
 from flowbench.training.selection import PruneWatch, Selection
+
+
+FitOutcome = Literal["completed", "pruned", "diverged", "not_invertible"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Fitted:
         best: the metrics of the best validation.
     """
 
-    outcome: Literal["completed", "pruned", "diverged"]
+    outcome: FitOutcome
     reason: str
     epochs: int
     steps: int
@@ -59,7 +62,6 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
 
     Raises:
         InputError: if this machine has not the devices, or the batch is below a row for each.
-        NotInvertible: if a layer's parameters no longer give an invertible map.
     """
     training = spec.training
     rows = data.info.sizes["train"]
@@ -98,12 +100,14 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    outcome: Literal["completed", "pruned", "diverged"] = "completed"
+    outcome: FitOutcome = "completed"
     reason = ""
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume_from(attempt), weights_only=True)
     except Diverged as error:
         outcome, reason = "diverged", str(error)
+    except NotInvertible as error:
+        outcome, reason = "not_invertible", str(error)
     if outcome == "completed" and prune.pruned:
         outcome, reason = "pruned", f"pruned after epoch {trainer.current_epoch}"
     elif outcome == "completed" and not selection.best:
@@ -155,3 +159,4 @@ def _quieten() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.ERROR)
     # Rows are already in memory, and are fetched a batch at a time: workers would only wait.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")

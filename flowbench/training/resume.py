@@ -28,7 +28,7 @@ class ResumePoint(Callback):
         # A training that stops has nothing to resume, and may be in the middle of an epoch.
         if not from_rank_zero(trainer, began >= self._next) or trainer.should_stop:
             return
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
         now = time.monotonic()
         self._next = now + (now - began) / SHARE
 

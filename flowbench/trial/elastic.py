@@ -1,0 +1,73 @@
+"""N ranks of one trial through torch's elastic agent, which ends the others when one fails."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from flowbench.run_directory import AttemptDirectory, RunDirectory
+from flowbench.trial.ending import FAILED, Ending, ending_of
+from flowbench.trial.processes import die_with, exit_on_signals
+from flowbench.trial.rank import run_rank
+
+SHUTDOWN_SECONDS = 5
+"""Time that ranks have to end by themselves when one has failed."""
+
+
+def run_ranks(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Ending:
+    """Run a trial's ranks in processes forked from this one, and return how it ended.
+
+    To be called in the main thread, before any tensor operation: ranks inherit this process.
+    """
+    # Counting GPUs through CUDA itself would bar forked ranks from using them.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    endings: SimpleQueue[str] = multiprocessing.get_context("fork").SimpleQueue()
+    with tempfile.TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=ranks,
+            run_id=run.id,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            start_method="fork",
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        exit_code = 0
+        try:
+            elastic_launch(config, _rank)(run.path, attempt.number, os.getpid(), endings)
+        except SignalException as stop:
+            raise SystemExit(128 + stop.sigval) from None
+        except ChildFailedError as error:
+            exit_code = error.get_first_failure()[1].exitcode
+    # The first to have failed says why: others lost their connection to it.
+    if not endings.empty():
+        return Ending.model_validate_json(endings.get())
+    if exit_code < 0:
+        exit_code = 128 - exit_code
+    return Ending(result=None, exit_code=exit_code or FAILED)
+
+
+def _rank(path: Path, number: int, leader: int, endings: "SimpleQueue[str]") -> None:
+    """Be one rank: the environment says which."""
+    die_with(leader)
+    exit_on_signals()
+    run = RunDirectory(path)
+    try:
+        result = run_rank(run, run.attempt(number))
+        if result is not None:
+            endings.put(Ending(result=result).model_dump_json())
+    except Exception as error:
+        ending = ending_of(error)
+        endings.put(ending.model_dump_json())
+        # A rank that returned would leave the others waiting for it.
+        sys.exit(ending.exit_code or FAILED)

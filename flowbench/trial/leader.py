@@ -1,0 +1,52 @@
+"""The leader of a trial: runs its ranks, and writes its result last."""
+
+import time
+
+import psutil
+
+from flowbench.run_directory import DISK_FULL, AttemptDirectory, RunDirectory
+from flowbench.trial.ending import Ending, ending_of, is_disk_full
+from flowbench.trial.rank import run_rank
+
+
+def lead(run: RunDirectory, attempt: AttemptDirectory) -> int:
+    """Run a trial in this process, or its ranks in processes of their own; return the exit code.
+
+    Args:
+        run: has the specification.
+        attempt: its directory exists; `result.json` is written to it, unless the disk is full or
+            a signal ended a rank: then a new attempt may do better.
+    """
+    try:
+        devices = run.spec().training.devices
+        ending = _single(run, attempt) if devices == 1 else _several(run, attempt, devices)
+        return _finish(attempt, ending)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        return DISK_FULL
+
+
+def _single(run: RunDirectory, attempt: AttemptDirectory) -> Ending:
+    try:
+        return Ending(result=run_rank(run, attempt))
+    except Exception as error:
+        return ending_of(error)
+
+
+def _several(run: RunDirectory, attempt: AttemptDirectory, devices: int) -> Ending:
+    from flowbench.trial.elastic import run_ranks
+
+    return run_ranks(run, attempt, devices)
+
+
+def _finish(attempt: AttemptDirectory, ending: Ending) -> int:
+    """Write the end down, the result last."""
+    result = ending.result
+    if result is not None:
+        values = {"outcome": result.outcome, "reason": result.reason}
+        attempt.append_event("end", {**values, "exit_code": ending.exit_code})
+        # Of the whole process: what it took to start counts.
+        seconds = time.time() - psutil.Process().create_time()
+        attempt.write_result(result.model_copy(update={"seconds": seconds}))
+    return ending.exit_code
