@@ -46,7 +46,7 @@ class Split:
             raise InputError(f"{said}: a coupling needs two coordinates or more, the data have one")
         image = len(self.event_shape) == 3
         if self.kind in ("checkerboard", "channel") and not image:
-            raise InputError(f"{said}: the data are vectors; allowed: half, parity")
+            raise InputError(f"{said}: needs images; allowed on vectors: half, parity")
         if self.kind in ("checkerboard", "parity") and self.ratio != 0.5:
             raise InputError(
                 f"{said}: its parts are equal, split_ratio = {self.ratio} needs half or channel"

@@ -19,7 +19,7 @@ def families(
         print_json([family.model_dump(mode="json") for family in listing])
         return
     for family in listing:
-        rows = [[h.name, h.type, h.range, h.default] for h in family.hyperparameters]
+        rows = [h.row for h in family.hyperparameters]
         console().print(
             table(family.name, ["hyperparameter", "type", "range", "default"], rows, family.paper)
         )

@@ -111,19 +111,19 @@ def _mix(kind: PermutationKind, shape: tuple[int, ...], index: int) -> Bijection
 def _splits(
     maps: list[Bijection], kind: SplitKind, shape: tuple[int, ...], ratio: float
 ) -> list[Split]:
-    """Return each coupling's split: it moves what those before it have moved less often.
+    """Return each coupling's split: it moves the part that was moved less so far, or the second.
 
-    A learned map mixes everything, and the second part moves always. A fixed order may put a
-    coordinate into the same part again and again (of three, `reverse` leaves the middle one).
+    A fixed order may put a coordinate into the same part again and again (of three, `reverse`
+    leaves the middle one), and a learned map mixes channels but no pixels.
     """
-    size = prod(shape)
-    origin = torch.arange(size).view(1, *shape)
-    moves = torch.zeros(size)
+    moves = torch.zeros(1, *shape, dtype=torch.float64)
     splits = []
     for mix in maps:
-        origin = mix.encode_map(origin) if isinstance(mix, Permutation) else origin
-        first, second = (part.flatten() for part in Split(kind, shape, ratio).parts(origin))
-        swap = isinstance(mix, Permutation) and bool(moves[first].mean() < moves[second].mean())
-        moves[first if swap else second] += 1
+        fixed = isinstance(mix, Permutation)
+        moves = mix.encode_map(moves) if fixed else moves.mean(1, keepdim=True).expand_as(moves)
+        first, second = Split(kind, shape, ratio).parts(moves)
+        # Means that differ by rounding are the same.
+        swap = bool(second.mean() - first.mean() > 1e-6)
         splits.append(Split(kind, shape, ratio, swap))
+        moves = splits[-1].join(first + swap, second + (not swap))
     return splits

@@ -1,6 +1,8 @@
 """What `flowbench families` lists: each family's paper and hyperparameters."""
 
 import inspect
+import json
+from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,6 +19,11 @@ class Hyperparameter(BaseModel):
     type: str
     range: str
     default: Any
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """Name, type, range and default, the last as a configuration file writes it."""
+        return self.name, self.type, self.range, json.dumps(self.default).strip('"')
 
 
 class FamilyListing(BaseModel):
@@ -39,7 +46,7 @@ def list_families() -> list[FamilyListing]:
                 Hyperparameter(
                     name=key,
                     type=_type(field.annotation),
-                    range=_range(field.metadata, field.annotation),
+                    range=_range(field.annotation, field.metadata),
                     default=field.default,
                 )
                 for key, field in hyperparameter_model(family).model_fields.items()
@@ -50,14 +57,14 @@ def list_families() -> list[FamilyListing]:
 
 
 def _type(annotation: Any) -> str:
-    """Return `int`, `float or null`, `"half" | "parity"`, ... for an annotation."""
+    """Return `int`, `half | parity | null`, `list of int`, ... for an annotation."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(arguments[0])
     if origin is Literal:
         return " | ".join(map(str, arguments))
     if origin in (Union, UnionType):
-        return " or ".join(_type(argument) for argument in arguments)
+        return " | ".join(_type(argument) for argument in arguments)
     if annotation is NoneType:
         return "null"
     if origin is tuple:
@@ -65,19 +72,26 @@ def _type(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def _range(metadata: list[Any], annotation: Any) -> str:
-    """Return `1 <= x <= 64` in words from pydantic's or annotated-types' constraints."""
-    words = []
-    for constraint in metadata:
-        for sign, attribute in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
-            bound = getattr(constraint, attribute, None)
-            if bound is not None:
-                words.append(f"{sign} {bound:g}")
-    for argument in get_args(annotation):
-        if get_origin(argument) is Annotated:
-            inner = get_args(argument)
-            for constraint in inner[1:]:
-                words += _range(list(getattr(constraint, "metadata", [constraint])), None).split(
-                    ", "
-                )
-    return ", ".join(word for word in words if word)
+def _range(annotation: Any, constraints: Sequence[Any] = ()) -> str:
+    """Return `1 <= x <= 64`, `1 to 16 items, 1 <= x <= 8192`, ... or nothing for no limits."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner = [each for info in arguments[1:] for each in getattr(info, "metadata", [info])]
+        return _range(arguments[0], [*constraints, *inner])
+    if origin in (Union, UnionType):
+        return "".join(_range(argument, constraints) for argument in arguments)
+    found = {
+        name: getattr(constraint, name)
+        for constraint in constraints
+        for name in ("ge", "gt", "le", "lt", "min_length", "max_length")
+        if getattr(constraint, name, None) is not None
+    }
+    if origin is tuple:
+        count = f"{found.get('min_length', 0)} to {found.get('max_length', 'any number')} items"
+        each = _range(arguments[0])
+        return f"{count}, {each}" if each else count
+    low = {"ge": "<=", "gt": "<"}
+    high = {"le": "<=", "lt": "<"}
+    left = "".join(f"{found[name]:g} {sign} " for name, sign in low.items() if name in found)
+    right = "".join(f" {sign} {found[name]:g}" for name, sign in high.items() if name in found)
+    return f"{left}x{right}" if left or right else ""

@@ -53,13 +53,17 @@ class NICE(Flow):
         dim = prod(event_shape)
         if network == "conv" and len(event_shape) != 3:
             raise InputError("network = conv: the data are vectors; allowed: mlp")
+        if network == "mlp" and levels is not None:
+            raise InputError(f"levels = {levels}: network = mlp has none; allowed: null")
+        if network == "mlp" and split is None:
+            split = "parity" if split_ratio == 0.5 else "half"
 
         def steps(shape: tuple[int, ...], level: int) -> list[Bijection]:
             return coupling_steps(
                 "additive",
                 shape,
                 depth=depth,
-                split=split if network == "conv" else split or "parity",
+                split=split,
                 split_ratio=split_ratio,
                 hidden=hidden,
                 context_size=context_size,
