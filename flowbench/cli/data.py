@@ -35,6 +35,7 @@ def describe(
         return
     out = console()
     out.print(table(summary.name, ["", ""], summary.facts()))
-    out.print(table("baselines", ["baseline", "value"], summary.baselines.items()))
+    units = ["validation bits/dim", "nats", "test bits/dim", "nats"]
+    out.print(table("baselines", ["", *units], summary.baseline_rows()))
     for warning in summary.warnings:
         out.print(f"warning: {warning}", markup=False)

@@ -149,7 +149,7 @@ _MOON_LOG_WEIGHT = np.log(np.tile(_MOON_WEIGHT, 2) / 2)
 def _draw_moons(n: int, generator: np.random.Generator) -> Points:
     upper, lower = _moons(generator.uniform(0, np.pi, n))
     p = np.where(generator.integers(2, size=(n, 1)) == 0, upper, lower)
-    return 2 * (p + 0.1 * generator.standard_normal((n, 2))) - np.array([1.0, 0.2])
+    return np.asarray(2 * (p + 0.1 * generator.standard_normal((n, 2))) - np.array([1.0, 0.2]))
 
 
 def _moons_log_prob(x: Points) -> Points:

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def read_idx(path: Path) -> Array:
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a gzip file: {error}") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != IDX_UINT8:
         raise InputError(f"{path}: not an IDX file of bytes (it starts with {data[:4].hex()})")
@@ -61,19 +62,21 @@ def read_cifar(paths: list[Path]) -> Rows:
 
 
 def as_images(array: Array, source: str) -> Array:
-    """Return a uint8 array as ``(N, C, H, W)``; ``(N, H, W)`` and channels last are understood.
+    """Return a uint8 array as ``(N, C, H, W)``, a view; channels last are understood.
 
     Raises:
-        InputError: for another rank, or pixels that are no bytes.
+        InputError: for another rank, no images, or pixels that are no bytes.
     """
     if array.dtype != np.uint8:
         raise InputError(f"{source}: dtype {array.dtype}; images are arrays of uint8")
+    if not array.size:
+        raise InputError(f"{source}: shape {array.shape}; at least one image is needed")
     if array.ndim == 3:
         return array[:, None]
     if array.ndim == 4 and array.shape[1] in (1, 3):
         return array
     if array.ndim == 4 and array.shape[3] in (1, 3):
-        return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+        return array.transpose(0, 3, 1, 2)
     raise InputError(
         f"{source}: shape {array.shape}; images are (N, H, W), (N, C, H, W) or (N, H, W, C)"
     )
@@ -84,22 +87,22 @@ def read_folder(folder: Path) -> tuple[Rows, tuple[str, ...]]:
 
     Grey pictures give one channel; one picture in colour makes all of them three.
 
+    Returns:
+        The pictures, and the words behind their labels.
+
     Raises:
         InputError: for no picture, one that cannot be read, or two of different sizes.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+    )
     if not files:
         raise InputError(f"{folder}: no picture ({', '.join(PICTURES)})")
-    arrays = []
+    arrays: list[Array] = []
     for path in files:
-        try:
-            with Image.open(path) as picture:
-                grey = picture.mode in ("1", "L", "LA", "I;16")
-                pixels = np.asarray(picture.convert("L" if grey else "RGB"))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: not a picture: {error}") from None
+        pixels = _read_picture(path)
         if arrays and pixels.shape[:2] != arrays[0].shape[:2]:
             one, other = pixels.shape[1::-1], arrays[0].shape[1::-1]
             raise InputError(
@@ -112,9 +115,27 @@ def read_folder(folder: Path) -> tuple[Rows, tuple[str, ...]]:
         arrays = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in arrays]
     stacked = np.stack(arrays)
     x = stacked.transpose(0, 3, 1, 2) if colour else stacked[:, None]
-    names = sorted({path.parent.name for path in files if path.parent != folder})
+    names = tuple(sorted({path.parent.name for path in files if path.parent != folder}))
     if not names:
-        return Rows(np.ascontiguousarray(x)), ()
+        return Rows(x), ()
     number = {name: i for i, name in enumerate(names)}
     label = np.array([number.get(path.parent.name, -1) for path in files], dtype=np.int64)
-    return Rows(np.ascontiguousarray(x), label=label), tuple(names)
+    return Rows(x, label=label), names
+
+
+def _read_picture(path: Path) -> Array:
+    """Return the pixels of a grey picture, ``(H, W)``, or of one in colour, ``(H, W, 3)``."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise InputError(f"{path}: more than 8 bits a pixel ({picture.mode}); 8 are needed")
+            if picture.has_transparency_data:
+                lowest = picture.convert("RGBA").getchannel("A").getextrema()[0]
+                if lowest != 255:
+                    raise InputError(f"{path}: transparent pixels; save it without transparency")
+            grey = picture.mode in ("1", "L", "LA")
+            return np.asarray(picture.convert("L" if grey else "RGB"))
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture: {error}") from None

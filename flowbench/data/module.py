@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from flowbench.bijections.base import Bijection
@@ -23,8 +22,9 @@ from flowbench.data.catalogue import named
 from flowbench.data.dequantize import Dequantizer
 from flowbench.data.files import from_files
 from flowbench.data.samplers import EpochSampler, SequentialShare
-from flowbench.data.source import Rows, Source
+from flowbench.data.source import Kind, Part, Source
 from flowbench.data.splits import nested_share
+from flowbench.errors import InputError
 from flowbench.numerics.keyed_noise import string_key
 from flowbench.spec.run import DataSpec
 from flowbench.spec.vocabulary import DataLabel, Split
@@ -32,13 +32,16 @@ from flowbench.spec.vocabulary import DataLabel, Split
 BATCH = 2048
 """Rows handled at once where a whole split is gone through."""
 
+CHECKED = 2048
+"""Rows of each split on which preprocessing must give finite values."""
+
 
 @dataclass(frozen=True)
 class DataInfo:
     """What a data set is, for records and reports."""
 
     name: str
-    kind: Literal["table", "image", "density"]
+    kind: Kind
     event_shape: tuple[int, ...]
     context_size: int
     levels: int | None
@@ -53,18 +56,19 @@ class DataInfo:
 class RowDataset(Dataset[Batch]):
     """Rows fetched a batch at a time by a list of positions."""
 
-    def __init__(self, rows: Rows, row: Tensor, dtype: torch.dtype) -> None:
-        self.rows, self.row, self.dtype = rows, row, dtype
+    def __init__(self, part: Part, dtype: torch.dtype) -> None:
+        self.part, self.dtype = part, dtype
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.part)
 
-    def __getitem__(self, positions: list[int]) -> Batch:  # type: ignore[override]
-        part = self.rows.take(np.asarray(positions))
-        context = None if part.context is None else torch.as_tensor(part.context).to(self.dtype)
-        label = None if part.label is None else torch.as_tensor(part.label)
-        x = torch.from_numpy(np.ascontiguousarray(part.x)).to(self.dtype)
-        return Batch(x, self.row[positions], context, label)
+    def __getitem__(self, positions: list[int]) -> Batch:
+        where = np.asarray(positions)
+        rows = self.part.take(where)
+        context = None if rows.context is None else torch.as_tensor(rows.context).to(self.dtype)
+        label = None if rows.label is None else torch.as_tensor(rows.label)
+        x = torch.from_numpy(np.ascontiguousarray(rows.x)).to(self.dtype)
+        return Batch(x, torch.from_numpy(self.part.row[where]), context, label)
 
 
 class FlowData(pl.LightningDataModule):
@@ -72,7 +76,13 @@ class FlowData(pl.LightningDataModule):
 
     Batches hold values as they are; `dequantise` is the boundary step that whoever uses them
     takes on the device.
+
+    Attributes:
+        info: what the data set is.
+        sampler_seed: decides the order of training rows; a run sets it to its model seed.
     """
+
+    sampler_seed = 0
 
     def __init__(
         self,
@@ -85,14 +95,14 @@ class FlowData(pl.LightningDataModule):
         self.source, self.batch_size, self.dtype = source, batch_size, dtype
         self.preprocess_steps = [dict(step) for step in steps]
         discrete = source.levels is not None or bool(source.dequantised)
-        train = source.splits["train"]
+        train = source.splits["train"].pool
         self.info = DataInfo(
             name=source.name,
-            kind=source.kind,  # type: ignore[arg-type]
+            kind=source.kind,
             event_shape=tuple(train.x.shape[1:]),
             context_size=0 if train.context is None else train.context.shape[1],
             levels=source.levels,
-            sizes={split: len(rows) for split, rows in source.splits.items()},
+            sizes={split: len(part) for split, part in source.splits.items()},
             content_hash=content_hash(source),
             warnings=source.warnings,
             columns=source.columns,
@@ -105,8 +115,7 @@ class FlowData(pl.LightningDataModule):
 
     def split(self, split: Split) -> RowDataset:
         """Return one part."""
-        row = torch.from_numpy(np.asarray(self.source.row[split], dtype=np.int64))
-        return RowDataset(self.source.splits[split], row, self.dtype)
+        return RowDataset(self.source.splits[split], self.dtype)
 
     def batches(
         self, split: Split, batch_size: int = BATCH, *, draw: int = 0, limit: int | None = None
@@ -128,23 +137,36 @@ class FlowData(pl.LightningDataModule):
 
     def preprocess(self) -> Bijection:
         """Return the preprocessing, its statistics fitted to the training split."""
-        return Compose([layer for layer in self._fitted])
+        # A copy: whoever gets it may move it to another device or precision.
+        return deepcopy(self._fitted)
 
     @cached_property
-    def _fitted(self) -> list[Bijection]:
+    def _fitted(self) -> Bijection:
         shape = self.info.event_shape
         layers: list[Bijection] = []
         for step in self.preprocess_steps:
-            if step.get("name") == "standardise":
+            if step["name"] == "standardise":
                 layers.append(self._standardise(Compose(layers)))
             else:
                 layers.append(as_preprocess([step], shape))
-        return layers
+        return Compose(layers)
 
     def _standardise(self, before: Bijection) -> Standardise:
-        """Fit mean and deviation in float64, after the steps before."""
-        values = [before.encode_map(batch.x.double()) for batch in self.batches("train")]
-        deviation, mean = torch.std_mean(torch.cat(values), dim=0, correction=0)
+        """Fit mean and deviation in float64, after the steps before.
+
+        Batches are joined by the update of Chan, Golub and LeVeque 1983, which loses no digits to
+        a mean far from zero.
+        """
+        count = 0
+        mean = squares = torch.zeros((), dtype=torch.float64)
+        for batch in self.batches("train"):
+            y = before.encode_map(batch.x.double())
+            new, gap = len(y), y.mean(0) - mean
+            squares = squares + (y - y.mean(0)).square().sum(0)
+            squares = squares + gap.square() * (count * new / (count + new))
+            mean = mean + gap * (new / (count + new))
+            count += new
+        deviation = (squares / count).sqrt()
         # A pixel may be constant in flow coordinates; dividing by one leaves it so.
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
         return Standardise(self.info.event_shape, mean.to(self.dtype), deviation.to(self.dtype))
@@ -162,9 +184,6 @@ class FlowData(pl.LightningDataModule):
             data, batch_size=None, sampler=SequentialShare(len(data), BATCH, rank, world)
         )
 
-    sampler_seed = 0
-    """Decides the order of training rows; the run sets it to its model seed."""
-
 
 def rank_and_world_size() -> tuple[int, int]:
     """Return this process's place in the process group, (0, 1) without one."""
@@ -176,12 +195,15 @@ def rank_and_world_size() -> tuple[int, int]:
 def content_hash(source: Source) -> str:
     """Return a hash of every value and of the split, 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    for split, rows in source.splits.items():
-        digest.update(split.encode())
-        for array in (rows.x, rows.context, source.row[split]):
-            if array is not None:
-                digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+    for split, part in source.splits.items():
+        digest.update(f"{split}{len(part)}".encode())
+        for start in range(0, len(part), BATCH):
+            here = slice(start, start + BATCH)
+            rows = part.take(here)
+            for array in (rows.x, rows.context, part.row[here]):
+                if array is not None:
+                    digest.update(f"{array.dtype}{array.shape[1:]}".encode())
+                    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
@@ -201,19 +223,32 @@ def open_data(
     """
     source = named(spec.name, data_seed) if spec.name else from_files(spec, data_seed)
     if spec.train_size is not None:
-        source = _smaller(source, spec.train_size, data_seed)
-    steps: Any = source.preprocess if spec.preprocess is None else spec.preprocess
-    as_preprocess(steps, source.splits["train"].x.shape[1:])  # refuses an unknown step early
-    return FlowData(source, steps, batch_size, dtype)
+        train = source.splits["train"]
+        share = train.only(nested_share(len(train), spec.train_size, data_seed))
+        source = replace(source, splits={**source.splits, "train": share})
+    steps = source.preprocess if spec.preprocess is None else spec.preprocess
+    data = FlowData(source, steps, batch_size, dtype)
+    refuse_unfit(data)
+    return data
 
 
-def _smaller(source: Source, size: float, data_seed: int) -> Source:
-    from dataclasses import replace
+def refuse_unfit(data: FlowData) -> None:
+    """Refuse preprocessing that takes values of the data set out of the real line.
 
-    whole = source.splits["train"]
-    kept = nested_share(np.arange(len(whole)), size, data_seed)
-    return replace(
-        source,
-        splits={**source.splits, "train": whole.take(kept)},
-        row={**source.row, "train": np.asarray(source.row["train"])[kept]},
-    )
+    Raises:
+        InputError: naming the step, a split and a row.
+    """
+    shape = data.info.event_shape
+    for step in data.preprocess_steps:
+        as_preprocess([step], shape)  # refuses an unknown step before any is fitted
+    preprocess = data.preprocess().double()
+    for split in data.source.splits:
+        for batch in data.batches(split, limit=CHECKED):
+            y = preprocess.encode_map(batch.x.double())
+            broken = ~y.flatten(1).isfinite().all(1)
+            if broken.any():
+                names = " -> ".join(str(step["name"]) for step in data.preprocess_steps)
+                raise InputError(
+                    f"data.preprocess: {names} is not finite on {data.info.name}, {split} row "
+                    f"{int(broken.nonzero()[0]) + 1}; a logit needs values between 0 and 1"
+                )

@@ -1,9 +1,12 @@
 """Reading a user's table; what is wrong with it is named by column and row."""
 
+import csv
 import gzip
 import io
 import pickle
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,34 +45,53 @@ def read_table(path: Path, key: str | None = None) -> pd.DataFrame:
     if frame.empty:
         raise InputError(f"{path}: empty; at least one row and one column are needed")
     frame.columns = pd.Index([str(column) for column in frame.columns])
-    if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise InputError(f"{path}: column {twice!r} appears twice")
-    return frame
+    return frame.reset_index(drop=True)
 
 
 def _read_text(path: Path, *, blanks: bool) -> pd.DataFrame:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = data.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a text table: {error}") from None
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
+    lines = [line for line in text[: 1 << 20].splitlines() if line.strip()][:2]
+    if not lines:
         raise InputError(f"{path}: empty; at least one row and one column are needed")
-    counts = {mark: first.count(mark) for mark in ",;\t"}
-    separator = r"\s+" if blanks else max(counts, key=counts.__getitem__)
-    cells = first.split() if blanks else first.split(separator)
-    header = None if all(_is_number(cell) for cell in cells) else 0
+    separator = max(",;\t", key=lines[0].count)
+    cells = [line.split() if blanks else _cells(line, separator) for line in lines]
+    header = None if all(_is_number(cell) for cell in cells[0]) else 0
+    if header == 0:
+        _check_header(path, cells)
     try:
-        return pd.read_csv(io.StringIO(text), sep=separator, header=header, skipinitialspace=True)
+        return pd.read_csv(
+            io.StringIO(text),
+            sep=r"\s+" if blanks else separator,
+            header=header,
+            index_col=False,
+            skipinitialspace=True,
+            low_memory=False,  # a column's type is judged by the whole of it
+        )
     except (pd.errors.ParserError, ValueError) as error:
         raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
 
 
+def _cells(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+
+
+def _check_header(path: Path, cells: list[list[str]]) -> None:
+    """Refuse what pandas would mend in silence: a name twice, or fewer names than cells."""
+    names = cells[0]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: column {twice[0]!r} appears twice")
+    if len(cells) > 1 and len(cells[1]) > len(names):
+        raise InputError(f"{path}: row 1 has {len(cells[1])} cells under {len(names)} names")
+
+
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.strip().strip('"') or "nan")
+        float(cell.strip() or "nan")
     except ValueError:
         return False
     return True
@@ -83,41 +105,56 @@ def is_pickle(path: Path) -> bool:
 
 
 def numeric(frame: pd.DataFrame, source: str, *, drop_rows: bool) -> pd.DataFrame:
-    """Return the columns as float64, or name what stands in the way.
+    """Return the columns as float64, or name what stands in the way; rows keep their labels.
 
     Args:
-        frame: the columns to be modelled or conditioned on.
+        frame: the columns to be modelled or conditioned on, rows labelled from 0.
         source: the file, for the sentence.
         drop_rows: drop rows with a missing or infinite value instead of refusing them.
 
     Raises:
-        InputError: for a text column, a missing or infinite value, or a constant column.
+        InputError: for a column that holds no numbers, or a missing or infinite value.
     """
-    for column in frame:
-        if not (pd.api.types.is_numeric_dtype(frame[column])):
-            values = pd.to_numeric(frame[column], errors="coerce")
-            wrong = int(np.flatnonzero(values.isna() & frame[column].notna())[:1].sum())
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
             raise InputError(
-                f"{source}: column {column!r} holds text (row {wrong + 1}: "
-                f"{frame[column].iloc[wrong]!r}); leave it out with data.drop_columns=[{column}]"
+                f"{source}: column {name!r} holds {_what_it_holds(frame[name])}; "
+                f"leave it out with data.drop_columns=[{name}]"
             )
-    values = frame.astype(np.float64)
-    broken = ~np.isfinite(values.to_numpy())
-    if broken.any():
-        if not drop_rows:
-            row, column_index = np.argwhere(broken)[0]
-            what = "NaN" if np.isnan(values.iloc[row, column_index]) else "infinity"
+    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    broken = ~np.isfinite(values)
+    bad = broken.any(1)
+    if bad.all():
+        raise InputError(f"{source}: every row has a missing or infinite value")
+    if bad.any() and not drop_rows:
+        row, column = np.argwhere(broken)[0]
+        what = "NaN" if np.isnan(values[row, column]) else "infinity"
+        raise InputError(
+            f"{source}: {what} in row {row + 1}, column {frame.columns[column]!r} "
+            f"({int(bad.sum()):,} such rows); drop them with data.drop_rows=true"
+        )
+    return pd.DataFrame(values[~bad], columns=frame.columns, index=np.flatnonzero(~bad))
+
+
+def _what_it_holds(column: "pd.Series[Any]") -> str:
+    if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):
+        return f"{column.dtype} values"
+    words = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    if not words.any():
+        return f"numbers stored as {column.dtype}"
+    row = int(np.flatnonzero(words)[0])
+    return f"text (row {row + 1}: {column.iloc[row]!r})"
+
+
+def refuse_constant(values: pd.DataFrame, source: str) -> None:
+    """Refuse a column with a single value: its density is no function.
+
+    Raises:
+        InputError: naming the column.
+    """
+    for name in values.columns:
+        if values[name].nunique() == 1:
             raise InputError(
-                f"{source}: {what} in row {row + 1}, column {values.columns[column_index]!r}; "
-                f"{int(broken.any(1).sum())} such rows; drop them with data.drop_rows=true"
+                f"{source}: column {name!r} is constant ({values[name].iloc[0]:g}); "
+                f"leave it out with data.drop_columns=[{name}]"
             )
-        values = values[~broken.any(1)]
-        if values.empty:
-            raise InputError(f"{source}: every row has a missing or infinite value")
-    for column in values:
-        if values[column].nunique() == 1:
-            raise InputError(
-                f"{source}: column {column!r} is constant ({values[column].iloc[0]:g}); "
-                f"leave it out with data.drop_columns=[{column}]"
-            )
-    return values
