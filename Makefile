@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-data lint format type-check install clean
+.PHONY: demo test test-data test-integration integration-packages lint format type-check install clean
 
 install: $(STAMP)
 
@@ -26,6 +26,21 @@ test: install  ## the tests; needs no data and no internet but the package regis
 
 test-data: install  ## what needs whole data sets, from FLOWBENCH_DATA or by verified download
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m data
+
+test-integration: install integration-packages  ## on real services that the tests start and stop
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m integration
+
+SERVICES := postgresql slurm-wlm munge
+integration-packages:  ## installs what is missing of Debian's database and batch system
+	@missing=$$(for package in $(SERVICES); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; \
+	done); \
+	test -z "$$missing" && exit 0; \
+	as_root=$$(test $$(id -u) = 0 || echo sudo); \
+	echo "installing $$missing"; \
+	$$as_root apt-get update -qq && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
+	  -o Dpkg::Use-Pty=0 $$missing > /dev/null
 
 lint: install type-check
 	$(BIN)/ruff check .
