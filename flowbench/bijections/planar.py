@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from flowbench.bijections.base import Bijection
+from flowbench.bijections.kept import Kept
 from flowbench.bijections.precision import full_precision, widened
 from flowbench.numerics.implicit import scalar_root
 from flowbench.numerics.monotone import ACTIVATIONS
@@ -42,6 +43,7 @@ class Planar(Bijection):
         self.w = nn.Parameter(3 * torch.randn(dim) / dim**0.5)
         self.u = nn.Parameter(0.1 * torch.randn(dim) / dim**0.5)
         self.b = nn.Parameter(2 * torch.randn(()))
+        self._kept = Kept(self)
 
     @property
     def inverse_label(self) -> InverseLabel:
@@ -70,11 +72,14 @@ class Planar(Bijection):
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self._decode(z, context)[0]
 
+    def after_step(self) -> None:
+        self._kept.clear()
+
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         self.refuse_context(context)
         with full_precision(x):
             x = widened(x)
-            u_hat, p = self.constrained()
+            u_hat, p = self._kept.get("constrained", self.constrained)
             alpha = x @ self.w + self.b
             return x + self.activation.value(alpha)[:, None] * u_hat, alpha, p
 
@@ -82,6 +87,6 @@ class Planar(Bijection):
         self.refuse_context(context)
         with full_precision(z):
             z = widened(z)
-            u_hat, p = self.constrained()
+            u_hat, p = self._kept.get("constrained", self.constrained)
             alpha, self.convergence = scalar_root(z @ self.w + self.b, p, self.activation)
             return z - self.activation.value(alpha)[:, None] * u_hat, alpha, p

@@ -9,26 +9,26 @@ W^T z + b`, solves these M equations to round-off, and subtracts.
 The diagonal matrix that the literature puts before x is a layer of its own (`Diagonal`).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import softplus
 
 from flowbench.bijections.base import Bijection
+from flowbench.bijections.kept import Kept
 from flowbench.bijections.precision import full_precision, widened
 from flowbench.numerics.convergence import Convergence
 from flowbench.numerics.determinant import log_det_residual
 from flowbench.numerics.implicit import triangular_root, vector_root
 from flowbench.numerics.monotone import ACTIVATIONS
+from flowbench.numerics.reflections import reflected
 from flowbench.spec.vocabulary import InverseLabel
 
 STEEPNESS = 3.0
 """Norm of a row of W^T at the start, and half of what its bends are spread over: on standardised
 data each unit then has a corner of its own, as in the planar layer."""
-
-REFLECTIONS = 8
-"""Householder reflections of a layer at most, as in the paper's largest models but one."""
 
 
 class Factors(NamedTuple):
@@ -62,6 +62,7 @@ class Sylvester(Bijection):
         self.activation = ACTIVATIONS[activation]
         self.floor = eps - 1 / self.activation.max_slope
         self.b = nn.Parameter(2 * torch.randn(bottleneck))
+        self._kept = Kept(self)
 
     @property
     def inverse_label(self) -> InverseLabel:
@@ -93,11 +94,17 @@ class Sylvester(Bijection):
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self._decode(z, context)[0]
 
+    def after_step(self) -> None:
+        self._kept.clear()
+
+    def _factors(self) -> Factors:
+        return Factors(*self._kept.get("factors", self.factors))
+
     def _encode(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         self.refuse_context(context)
         with full_precision(x):
             x = widened(x)
-            V, W, B = self.factors()
+            V, W, B = self._factors()
             alpha = torch.addmm(self.b, x, W)
             return torch.addmm(x, self.activation.value(alpha), V.T), alpha, B
 
@@ -105,55 +112,55 @@ class Sylvester(Bijection):
         self.refuse_context(context)
         with full_precision(z):
             z = widened(z)
-            V, W, B = self.factors()
+            V, W, B = self._factors()
             alpha, self.convergence = self.solve(torch.addmm(self.b, z, W), B)
             return torch.addmm(z, self.activation.value(alpha), V.T, alpha=-1), alpha, B
 
 
-class OrthogonalSylvester(Sylvester):
+class Triangular(Sylvester):
     r"""V = Q R and :math:`W^T = \tilde R Q^T` with orthonormal Q and triangular R, R-tilde.
 
     Then :math:`B = \tilde R R` is upper-triangular, the log-determinant a sum over its diagonal,
     and `decode` a back-substitution of scalar monotone equations. The map is a bijection where
     :math:`p_i = \tilde r_{ii} r_{ii} > -1/S`. The paper takes the tanh of both diagonals; here
-    :math:`\tilde r_{ii} = e^{l_i}` and :math:`p_i = -1/S + \epsilon + \mathrm{softplus}(\cdot)`,
+    :math:`\tilde r_{ii} = e^{l_i}` and :math:`p_i = -1/S + \epsilon + \mathrm{softplus}(a_i)`,
     which reaches every such pair: a negative :math:`\tilde r_{ii}` is the same as a change of sign
     of row i of R-tilde, of :math:`b_i` and of column i of R, because :math:`\sigma` is odd.
-
-    Q is the orthonormal factor of a free D x M matrix, with the sign that makes the other
-    factor's diagonal positive: a smooth function of the matrix wherever its rank is M.
     """
 
-    def __init__(
-        self, dim: int, bottleneck: int, activation: str = "tanh", eps: float = 1e-3
-    ) -> None:
+    places: Tensor
+
+    def __init__(self, dim: int, bottleneck: int, activation: str, eps: float) -> None:
         super().__init__(dim, bottleneck, activation, eps)
         M = bottleneck
-        spread = STEEPNESS / M**0.5
-        self.log_diagonal = nn.Parameter(torch.full((M,), STEEPNESS).log())
-        self.raw_p = nn.Parameter(torch.tensor(-self.floor).expm1().log().repeat(M))
-        self.R = nn.Parameter(0.1 / STEEPNESS * torch.randn(M, M).triu(1))
-        self.R_tilde = nn.Parameter(spread * torch.randn(M, M).triu(1))
-        self.start_frame()
-
-    def start_frame(self) -> None:
-        """Make the parameters of Q."""
-        self.frame = nn.Parameter(torch.randn(self.dim, self.bottleneck))
+        # Row by row what lies above the diagonals, and on them l and a; a starts at p = 0.
+        places = torch.triu_indices(M, M)
+        on_diagonal = places[0] == places[1]
+        level = math.log(math.expm1(-self.floor))
+        self.R = nn.Parameter(
+            torch.where(on_diagonal, level, 0.1 / STEEPNESS * torch.randn(len(on_diagonal)))
+        )
+        self.R_tilde = nn.Parameter(
+            torch.where(
+                on_diagonal,
+                math.log(STEEPNESS),
+                STEEPNESS / M**0.5 * torch.randn(len(on_diagonal)),
+            )
+        )
+        self.register_buffer("places", places, persistent=False)
 
     def rotate(self, matrix: Tensor) -> Tensor:
-        """Return Q times a matrix ``(M, K)``."""
-        Q, upper = torch.linalg.qr(self.frame)
-        rotated: Tensor = Q @ (torch.sign(upper.diagonal())[:, None] * matrix)
-        return rotated
+        """Return Q times a matrix ``(M, C)``, ``(D, C)``."""
+        raise NotImplementedError
 
     def factors(self) -> Factors:
-        diagonal = self.log_diagonal.exp()
-        p = self.floor + softplus(self.raw_p)
-        R_tilde = self.R_tilde.triu(1) + torch.diag(diagonal)
-        R = self.R.triu(1) + torch.diag(p / diagonal)
+        R, R_tilde = self._unpacked(self.R), self._unpacked(self.R_tilde)
+        diagonal = R_tilde.diagonal().exp()
+        p = self.floor + softplus(R.diagonal())
+        R_tilde = R_tilde.diagonal_scatter(diagonal)
+        R = R.diagonal_scatter(p / diagonal)
         V, W = self.rotate(torch.cat((R, R_tilde.T), 1)).chunk(2, 1)
-        # The product's diagonal is p up to round-off, which must not carry it over the border.
-        return Factors(V, W, (R_tilde @ R).triu(1) + torch.diag(p))
+        return Factors(V, W, R_tilde @ R)
 
     def solve(self, tau: Tensor, B: Tensor) -> tuple[Tensor, Convergence]:
         return triangular_root(tau, B, self.activation)
@@ -161,32 +168,49 @@ class OrthogonalSylvester(Sylvester):
     def log_det(self, slope: Tensor, B: Tensor) -> Tensor:
         return torch.log1p(slope * B.diagonal()).sum(1)
 
+    def _unpacked(self, values: Tensor) -> Tensor:
+        matrix = values.new_zeros(self.bottleneck, self.bottleneck)
+        return matrix.index_put((self.places[0], self.places[1]), values)
 
-class HouseholderSylvester(OrthogonalSylvester):
-    r"""As `OrthogonalSylvester`, with Q from a product of Householder reflections.
 
-    :math:`Q = H_1 \cdots H_K I_{D \times M}` with :math:`H_k = I - 2 v_k v_k^T / \|v_k\|^2`:
-    orthonormal to round-off whatever the vectors are, but with few of them not every rotation.
+class OrthogonalSylvester(Triangular):
+    """Triangular factors in an orthonormal basis, a product of Householder reflections.
+
+    It is orthonormal to round-off whatever the reflections' vectors are. M reflections reach
+    every basis of M vectors (but, for M = D, not both signs of its determinant): the paper's
+    orthogonal variant, which orthogonalises by iteration. Its Householder variant has fewer.
+
+    Args:
+        dim: number of coordinates D.
+        bottleneck: M, the number of units, 1 to D.
+        activation: a key of `ACTIVATIONS`.
+        eps: how far the layer keeps from the border of invertibility.
+        reflections: how many; None for M.
     """
 
-    def start_frame(self) -> None:
-        self.vectors = nn.Parameter(torch.randn(min(REFLECTIONS, self.dim), self.dim))
+    def __init__(
+        self,
+        dim: int,
+        bottleneck: int,
+        activation: str = "tanh",
+        eps: float = 1e-3,
+        reflections: int | None = None,
+    ) -> None:
+        super().__init__(dim, bottleneck, activation, eps)
+        self.vectors = nn.Parameter(torch.randn(reflections or bottleneck, dim))
 
     def rotate(self, matrix: Tensor) -> Tensor:
-        rotated = nn.functional.pad(matrix, (0, 0, 0, self.dim - self.bottleneck))
-        for v in normalize(self.vectors, dim=1).flip(0):
-            rotated = rotated - torch.outer(2 * v, v @ rotated)
-        return rotated
+        return reflected(self.vectors, matrix)
 
 
-class TriangularSylvester(OrthogonalSylvester):
-    """As `OrthogonalSylvester` with M = D and, for Q, the identity or the reversal of coordinates.
+class TriangularSylvester(Triangular):
+    """Triangular factors in the coordinates themselves, or in their reversed order; M = D.
 
     Args:
         dim: number of coordinates D.
         activation: a key of `ACTIVATIONS`.
         eps: how far the layer keeps from the border of invertibility.
-        reverse: whether Q reverses coordinates; layers in a row alternate.
+        reverse: whether the order is reversed; layers in a row alternate.
     """
 
     def __init__(
@@ -194,9 +218,6 @@ class TriangularSylvester(OrthogonalSylvester):
     ) -> None:
         super().__init__(dim, dim, activation, eps)
         self.reverse = reverse
-
-    def start_frame(self) -> None:
-        pass
 
     def rotate(self, matrix: Tensor) -> Tensor:
         return matrix.flip(0) if self.reverse else matrix
@@ -224,7 +245,8 @@ class GeneralSylvester(Sylvester):
 
     def factors(self) -> Factors:
         B = self.W.T @ self.V
-        least = torch.linalg.eigvalsh((B + B.T) / 2)[0]
+        # Not eigvalsh: without gradients it takes another road, and its last digits differ.
+        least = torch.linalg.eigh((B + B.T) / 2).eigenvalues[0]
         delta = softplus(self.floor - least)
         Q, upper = torch.linalg.qr(self.W)
         dual = torch.linalg.solve_triangular(upper.T, Q, upper=False, left=False)

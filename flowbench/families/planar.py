@@ -37,7 +37,7 @@ class Planar(Flow):
         depth: Annotated[int, Field(ge=1, le=256)] = 32,
         activation: Literal["tanh", "atan", "softsign"] = "tanh",
         direction: Literal["density", "generative"] = "density",
-        eps: Annotated[float, Field(gt=0, lt=1)] = 1e-3,
+        eps: Annotated[float, Field(ge=1e-6, lt=1)] = 1e-3,
         preprocess: Bijection | PreprocessSteps | None = None,
         context_size: int = 0,
     ) -> None:

@@ -11,7 +11,6 @@ from flowbench.bijections.inverse import Inverse
 from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.bijections.sylvester import (
     GeneralSylvester,
-    HouseholderSylvester,
     OrthogonalSylvester,
     TriangularSylvester,
 )
@@ -21,6 +20,10 @@ from flowbench.families.flow import Flow, flat
 
 WIDEST = 32
 """Units of a layer where none are asked for: each costs a scalar equation in sampling."""
+
+
+REFLECTIONS = 8
+"""Of a layer of the Householder variant, as in van den Berg et al. 2018, section 6."""
 
 
 class Sylvester(Flow):
@@ -56,7 +59,7 @@ class Sylvester(Flow):
         variant: Literal["orthogonal", "householder", "triangular", "general"] = "orthogonal",
         activation: Literal["tanh", "atan", "softsign"] = "tanh",
         direction: Literal["density", "generative"] = "density",
-        eps: Annotated[float, Field(gt=0, lt=1)] = 1e-3,
+        eps: Annotated[float, Field(ge=1e-6, lt=1)] = 1e-3,
         preprocess: Bijection | PreprocessSteps | None = None,
         context_size: int = 0,
     ) -> None:
@@ -72,7 +75,8 @@ class Sylvester(Flow):
                 case "orthogonal":
                     return OrthogonalSylvester(dim, units, activation, eps)
                 case "householder":
-                    return HouseholderSylvester(dim, units, activation, eps)
+                    reflections = min(dim, REFLECTIONS)
+                    return OrthogonalSylvester(dim, units, activation, eps, reflections)
                 case "triangular":
                     return TriangularSylvester(dim, activation, eps, reverse=index % 2 == 1)
                 case "general":

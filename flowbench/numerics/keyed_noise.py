@@ -18,15 +18,21 @@ _SECOND = -7723592293110705685  # 0x94D049BB133111EB
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
     """Shift logically: torch's shift of signed integers drags the sign along."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    shifted = x >> bits
+    shifted &= (1 << (64 - bits)) - 1
+    return shifted
 
 
 def _mix(x: Tensor) -> Tensor:
     """Return a bijective hash of 64-bit integers; products wrap around, as they should."""
     x = x + _GOLDEN
-    x = (x ^ _shift_right(x, 30)) * _FIRST
-    x = (x ^ _shift_right(x, 27)) * _SECOND
-    return x ^ _shift_right(x, 31)
+    # In place: dequantising a batch of images is bound by memory.
+    x ^= _shift_right(x, 30)
+    x *= _FIRST
+    x ^= _shift_right(x, 27)
+    x *= _SECOND
+    x ^= _shift_right(x, 31)
+    return x
 
 
 def _signed(value: int) -> int:
@@ -43,6 +49,11 @@ def _bits(seed: int, step: int, rows: Tensor, count: int, stream: int) -> Tensor
     by_row = _mix(_mix(key) ^ rows)
     columns = torch.arange(count, device=rows.device, dtype=torch.int64)
     return _mix(by_row.unsqueeze(1) ^ _mix(columns))
+
+
+def _half_words(seed: int, step: int, rows: Tensor, count: int, stream: int) -> Tensor:
+    """Return 32 hashed bits for each row and column, two columns to a hash, ``(N, count)``."""
+    return _bits(seed, step, rows, (count + 1) // 2, stream).view(torch.int32)[:, :count]
 
 
 def uniform(
@@ -64,9 +75,10 @@ def uniform(
         stream: keeps apart uses that share the rest of the key.
         dtype: float32 takes 24 bits of the hash, float64 takes 53.
     """
-    digits = 53 if dtype == torch.float64 else 24
-    bits = _shift_right(_bits(seed, step, rows, count, stream), 64 - digits)
-    return bits.to(dtype) * 2.0**-digits
+    if dtype == torch.float64:
+        return _shift_right(_bits(seed, step, rows, count, stream), 11).to(dtype) * 2.0**-53
+    words = _half_words(seed, step, rows, count, stream) >> 8
+    return (words & ((1 << 24) - 1)).to(dtype) * 2.0**-24
 
 
 def rademacher(
@@ -79,8 +91,8 @@ def rademacher(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Return independent signs, -1 or 1 with equal chance, ``(N, count)``; see `uniform`."""
-    top = _shift_right(_bits(seed, step, rows, count, stream), 63)
-    return (2 * top - 1).to(dtype)
+    minus_or_nothing = _half_words(seed, step, rows, count, stream) >> 31
+    return (2 * minus_or_nothing + 1).to(dtype)
 
 
 def scalar_uniform(seed: int, step: int, stream: int = 0) -> float:
