@@ -45,6 +45,10 @@ class Kept:
         """Forget everything."""
         self._values.clear()
 
+    def __getstate__(self) -> dict[str, object]:
+        # A copy's parameters count their writes from zero: they would pass for unchanged ones.
+        return {**vars(self), "_values": {}}
+
 
 def _same(left: State, right: State) -> bool:
     """Compare states, tensors by identity."""
