@@ -52,16 +52,22 @@ class Logit(Bijection):
         self.lam = float(lam)
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = self.encode_map(x, context)
+        return y, self._log_det(y)
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.decode_map(z, context), -self._log_det(z)
+
+    def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.refuse_context(context)
         p = self.lam + (1 - 2 * self.lam) * x
         # The complement is formed from x: 1 - p would round away small values near 1.
         q = self.lam + (1 - 2 * self.lam) * (1 - x)
-        y = p.log() - q.log()
-        return y, self._log_det(y)
+        return p.log() - q.log()
 
-    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         self.refuse_context(context)
-        return (torch.sigmoid(z) - self.lam) / (1 - 2 * self.lam), -self._log_det(z)
+        return (torch.sigmoid(z) - self.lam) / (1 - 2 * self.lam)
 
     def _log_det(self, y: Tensor) -> Tensor:
         """Return log|dy/dx| in terms of y: softplus(y) + softplus(-y) + log(1 - 2 lambda)."""
