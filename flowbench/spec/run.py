@@ -4,13 +4,21 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 FROZEN = ConfigDict(extra="forbid", frozen=True)
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _as_column(value: object) -> object:
+    """Take a number for a name: the columns of a file without a header are 0, 1, 2, ..."""
+    return str(value) if type(value) is int else value
+
+
+Column = Annotated[str, BeforeValidator(_as_column)]
 
 
 class FamilySpec(BaseModel):
@@ -43,19 +51,19 @@ class DataSpec(BaseModel):
     """A nested share of the training split: a fraction below or at 1, else a number of rows."""
     preprocess: list[dict[str, Any]] | None = None
     """Steps as `{name: logit, lam: 0.01}`; None is the data set's own default."""
-    dequantise: list[str] | bool | None = None
+    dequantise: list[Column] | bool | None = None
     """Columns of a table that are integers (true: all); images are dequantised always."""
-    context: list[str] = []
+    context: list[Column] = []
     """Columns that condition the density."""
-    label: str | None = None
+    label: Column | None = None
     """A column that is a label, neither modelled nor conditioned on."""
-    group: str | None = None
+    group: Column | None = None
     """A column whose equal values stay in one split."""
     key: str | None = None
     """The array of an `.npz` with several."""
     drop_rows: bool = False
     """Drop rows with NaN or infinity instead of refusing the file."""
-    drop_columns: list[str] = []
+    drop_columns: list[Column] = []
     """Columns to leave out (constant or textual ones are refused otherwise)."""
 
     @model_validator(mode="after")

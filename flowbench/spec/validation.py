@@ -42,7 +42,8 @@ def input_error(
 ) -> InputError:
     """Turn pydantic's first complaint into a sentence for the person who wrote the file."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    # In a union pydantic names the member that it tried, as `list[str]`: no key of the file's.
+    path = [str(part) for part in first["loc"] if "[" not in str(part)]
     key = ".".join([section, *path] if section else path)
     source = _source(key, where or {})
     if first["type"] == "extra_forbidden":
