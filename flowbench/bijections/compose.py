@@ -37,29 +37,35 @@ class Compose(Bijection):
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
         for layer in self.sequence:
-            x, log_det = layer.encode(x, context if layer.takes_context else None)
+            x, log_det = layer.encode(x, self._given(layer, context))
             total = total + log_det
         return x, total
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = z.new_zeros(len(z))
         for layer in reversed(self.sequence):
-            z, log_det = layer.decode(z, context if layer.takes_context else None)
+            z, log_det = layer.decode(z, self._given(layer, context))
             total = total + log_det
         return z, total
 
     def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         for layer in self.sequence:
-            x = layer.encode_map(x, context if layer.takes_context else None)
+            x = layer.encode_map(x, self._given(layer, context))
         return x
 
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         for layer in reversed(self.sequence):
-            z = layer.decode_map(z, context if layer.takes_context else None)
+            z = layer.decode_map(z, self._given(layer, context))
         return z
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         for layer in self.sequence:
-            given = context if layer.takes_context else None
+            given = self._given(layer, context)
             layer.initialise(x, given)
             x = layer.encode_map(x, given)
+
+    def _given(self, layer: Bijection, context: Tensor | None) -> Tensor | None:
+        """Return what a layer is handed, or refuse a context that no layer takes."""
+        if not self.takes_context:
+            self.refuse_context(context)
+        return context if layer.takes_context else None

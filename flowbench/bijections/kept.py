@@ -13,9 +13,11 @@ State = Sequence[tuple[Tensor, int, torch.dtype, torch.device]]
 class Kept:
     """What a module makes of its parameters, made again only when they have changed.
 
-    Values are kept in eval mode and without gradients; elsewhere they are made at each call.
-    Parameters that were written to (in place, by an optimiser, by loading or by moving the
-    module) make them stale; only writes through `.data` go unseen, until the next `clear`.
+    Values are kept in eval mode and without gradients; elsewhere they are made at each call, and
+    nothing is kept. Parameters that were written to, in place, by loading or by moving the module,
+    make values stale. Writes through `.data` and steps of fused optimisers leave no trace in
+    torch's versions: such a step follows a call with gradients, and a trainer's `after_step`
+    clears too.
 
     Args:
         module: whose parameters.
@@ -32,6 +34,7 @@ class Kept:
         parameters = list(module.parameters())
         unversioned = any(parameter.is_inference() for parameter in parameters)
         if module.training or torch.is_grad_enabled() or unversioned:
+            self.clear()
             return make()
         state = [(p, p._version, p.dtype, p.device) for p in parameters]
         kept = self._values.get(name)

@@ -136,6 +136,8 @@ class Multiscale(Bijection):
             x = self._factor_out(level.encode_map(x, self._given(level, context)), outs)
 
     def _given(self, level: Bijection, context: Tensor | None) -> Tensor | None:
+        if not self.takes_context:
+            self.refuse_context(context)
         return context if level.takes_context else None
 
     def _factor_out(self, x: Tensor, outs: list[Tensor]) -> Tensor:
