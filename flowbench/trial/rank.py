@@ -132,4 +132,4 @@ def lipschitz(flow: Flow, data: FlowData) -> Evaluation:
 
 
 def _stage(attempt: AttemptDirectory, name: str) -> None:
-    attempt.append_event("stage", {"name": name})
+    attempt.append_event("stage", {"stage": name})
