@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, TrialState
 
 OBJECTIVE = "val/bits_per_dim"
 FAILURE = "failure"
@@ -127,7 +128,7 @@ class Search:
         with warnings.catch_warnings():  # a resumed trial reports its first epochs again
             warnings.simplefilter("ignore")
             trial.report(value, epoch)
-        return trial.should_prune()
+        return bool(trial.should_prune())
 
     def tell(
         self, number: int, outcome: Outcome, value: float | None, *, reason: str, baseline: float
@@ -168,11 +169,7 @@ class Search:
         """Return the best sound configuration; None where every trial failed."""
         from optuna.trial import TrialState
 
-        sound = [
-            trial
-            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if all(violation <= 0 for violation in trial.constraints.values())
-        ]
+        sound = self._sound(TrialState.COMPLETE)
         if not sound:
             return None
         best = min(sound, key=lambda trial: (trial.value, trial.number))
@@ -187,13 +184,20 @@ class Search:
         """Return the worst finite value seen so far, else the baseline's, else `WORST`."""
         from optuna.trial import TrialState
 
-        states = (TrialState.COMPLETE, TrialState.PRUNED)
         seen = [
             trial.value
-            for trial in self.study.get_trials(deepcopy=False, states=states)
+            for trial in self._sound(TrialState.COMPLETE, TrialState.PRUNED)
             if trial.value is not None and math.isfinite(trial.value)
         ]
         return max(seen, default=baseline if math.isfinite(baseline) else WORST)
+
+    def _sound(self, *states: "TrialState") -> "list[FrozenTrial]":
+        """Return the trials in these states whose value is their own and violates nothing."""
+        return [
+            trial
+            for trial in self.study.get_trials(deepcopy=False, states=states)
+            if all(violation <= 0 for violation in trial.constraints.values())
+        ]
 
     def _enqueue_grid(self) -> None:
         if self.study.user_attrs.get("grid"):
