@@ -80,7 +80,7 @@ class Progress:
         if shown is None:
             return
         if event["kind"] == "stage":
-            shown.stage = event["name"]
+            shown.stage = event["stage"]
         if "epoch" in event:
             shown.epoch = event["epoch"]
         if event["kind"] == "validation":
