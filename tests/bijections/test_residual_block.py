@@ -152,6 +152,44 @@ def test_roulette_in_training_is_unbiased_in_value_and_gradient():
     assert abs(two - exact) > 10 * values_error
 
 
+@pytest.mark.parametrize("method", ["series", "roulette"])
+def test_memory_of_a_training_step_does_not_grow_with_the_terms(method):
+    def saved_by(terms: int) -> int:
+        block = block_on((5,), log_det=method, terms=terms).train()
+        block.key_noise(0, 0, torch.arange(32))
+        saved = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            saved[tensor.data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            log_det = block.encode(torch.zeros(32, 5, dtype=torch.float64) + 0.3)[1]
+        assert log_det.requires_grad
+        return sum(saved.values())
+
+    few = saved_by(2)
+    assert few > 0
+    assert saved_by(40) == few
+
+
+@pytest.mark.parametrize("method", ["exact", "series", "roulette"])
+def test_gradients_are_right_under_weights_that_differ_between_samples(method):
+    block = block_on((5,), log_det=method).train()
+    x, rows = torch.randn(3, 5, dtype=torch.float64), torch.tensor([3, 1, 8])
+    block.key_noise(0, 4, rows)
+    weighted = (torch.tensor([0.0, 0.0, 2.0]) * block.encode(x)[1]).sum()
+    together = torch.autograd.grad(weighted, list(block.parameters()), allow_unused=True)
+    block.key_noise(0, 4, rows[2:])
+    alone = torch.autograd.grad(
+        2 * block.encode(x[2:])[1].sum(), list(block.parameters()), allow_unused=True
+    )
+    for left, right in zip(together, alone, strict=True):
+        if right is not None:
+            torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+    assert max(float(g.abs().max()) for g in together if g is not None) > 1e-3
+
+
 def test_value_in_training_is_the_series_not_the_surrogate():
     block = block_on((5,), log_det="roulette").train()
     x, rows = torch.randn(8, 5, dtype=torch.float64), torch.arange(8)
@@ -273,6 +311,33 @@ def test_certified_error_holds_in_float32_against_float64():
     assert narrow.convergence.unconverged == 0
     assert single.dtype == torch.float32
     assert (single - reference).abs().max() < 1e-4
+
+
+def test_iterations_are_reported_sample_by_sample_and_grow_with_the_accuracy_asked():
+    block = block_on((5,), lipschitz=0.9)
+    z = 3 * torch.randn(50, 5, dtype=torch.float64)
+    counts = []
+    for tolerance in (1e-2, 1e-5, 0.0):
+        block.tolerance = tolerance
+        with torch.no_grad():
+            block.decode_map(z)
+        assert block.convergence.iterations.shape == (50,)
+        counts.append(float(block.convergence.iterations.double().mean()))
+    assert 0 < counts[0] < counts[1] < counts[2] < 60
+
+
+def test_decode_agrees_with_bisection_in_one_dimension():
+    block = block_on((1,), lipschitz=0.95)
+    z = torch.linspace(-4, 4, 41, dtype=torch.float64)[:, None]
+    low, high = z - 10, z + 10
+    with torch.no_grad():
+        for _ in range(60):
+            middle = (low + high) / 2
+            above = block.encode_map(middle) > z
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        x = block.decode_map(z)
+    assert ((x - middle).abs()[:, 0] <= block.convergence.error + 1e-14).all()
+    assert block.convergence.error.max() < 1e-12
 
 
 def test_float32_and_float64_likelihoods_agree():
