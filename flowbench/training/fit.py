@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from flowbench.data.module import FlowData
@@ -21,7 +22,6 @@ from flowbench.training.module import FlowModule
 from flowbench.training.placement import device_type, dtype, precision_plugin
 from flowbench.training.resume import ResumePoint, drop_resume_points, resume_from
 from flowbench.training.selection import PruneWatch, Selection
-
 
 FitOutcome = Literal["completed", "pruned", "diverged", "not_invertible"]
 
@@ -80,14 +80,19 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
     )
     budget, selection = Budget(training), Selection(attempt, about(data, spec), training.patience)
     prune = PruneWatch(attempt)
+    several = training.devices > 1
     _quieten()
     trainer = pl.Trainer(
         accelerator=device_type(training),
         devices=training.devices,
         # Ranks make the same buffers. DDP's broadcast of them would also run in validation,
         # where one rank may have a batch less than another, and wait for it forever.
-        strategy=DDPStrategy(broadcast_buffers=False) if training.devices > 1 else "auto",
-        plugins=[precision_plugin(training)],
+        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        plugins=[
+            precision_plugin(training),
+            # Said, not guessed: inside a Slurm job Lightning would look for its ranks there.
+            TorchElasticEnvironment() if several else LightningEnvironment(),
+        ],
         max_epochs=training.max_epochs,
         check_val_every_n_epoch=training.validate_every,
         callbacks=[budget, selection, prune, ResumePoint(attempt), OwnSignals()],
@@ -134,6 +139,7 @@ def about(data: FlowData, spec: RunSpec) -> dict[str, Any]:
         "data_hash": info.content_hash,
         "data_label": info.data_label,
         "levels": info.levels,
+        "dequantised": data.source.dequantised,
         "columns": list(info.columns),
         "spec_hash": spec.hash,
     }
@@ -159,4 +165,6 @@ def _quieten() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.ERROR)
     # Rows are already in memory, and are fetched a batch at a time: workers would only wait.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.* is deprecated.*")
