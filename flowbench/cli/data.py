@@ -34,8 +34,10 @@ def describe(
         print_json(summary.as_dict())
         return
     out = console()
-    out.print(table(summary.name, ["", ""], summary.facts()))
-    units = ["validation bits/dim", "nats", "test bits/dim", "nats"]
+    facts = table(summary.name, ["", ""], summary.facts())
+    facts.show_header = False
+    out.print(facts)
+    units = [f"{split} {unit}" for split in ("val", "test") for unit in ("bits/dim", "nats")]
     out.print(table("baselines", ["", *units], summary.baseline_rows()))
     for warning in summary.warnings:
         out.print(f"warning: {warning}", markup=False)
