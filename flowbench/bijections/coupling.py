@@ -14,6 +14,8 @@ from flowbench.networks.mlp import MLP
 
 CouplingKind = Literal["additive", "affine"]
 Conditioner = MLP | ConvNet
+LogScales = tuple[list[Tensor], list[Tensor]]
+"""Of the couplings that move the first part, and of those that move the second."""
 
 ADDITIVE_START = 0.1
 """Factor on the initial weights of an additive coupling's last layer. With zeros it would sit on
@@ -23,7 +25,8 @@ a saddle wherever the moved part has zero mean given the other, as in symmetric 
 class PartwiseBijection(Bijection):
     """Couplings over one division of the event, which is made once and joined once.
 
-    Log-scales of one part are added up coordinate by coordinate, and summed over the event once.
+    Log-scales of one part are added up coordinate by coordinate, and summed over the event once;
+    a map without its log-determinant adds up nothing.
     """
 
     split: Split
@@ -49,24 +52,24 @@ class PartwiseBijection(Bijection):
 
     def _run(
         self, x: Tensor, context: Tensor | None, *, decoding: bool
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """Return the mapped event, and the log-scales of encoding of each part that has any."""
+    ) -> tuple[Tensor, LogScales]:
+        """Return the mapped event, and the log-scales of encoding of each part."""
         if not self.takes_context:
             self.refuse_context(context)
         parts = list(self.split.parts(x))
-        totals: list[Tensor | None] = [None, None]
+        log_scales: LogScales = ([], [])
         for coupling in reversed(self.sequence) if decoding else self.sequence:
             move = coupling.decode_part if decoding else coupling.encode_part
             i = coupling.split.moved
             parts[i], log_scale = move(parts[i], parts[1 - i], context)
-            total = totals[i]
-            totals[i] = log_scale if total is None or log_scale is None else total + log_scale
-        return self.split.join(*parts), totals
+            if log_scale is not None:
+                log_scales[i].append(log_scale)
+        return self.split.join(*parts), log_scales
 
 
-def _summed(x: Tensor, log_scales: list[Tensor | None]) -> Tensor:
-    """Sum both parts' log-scales over the event, ``(N,)``."""
-    sums = [each.flatten(1).sum(1) for each in log_scales if each is not None]
+def _summed(x: Tensor, log_scales: LogScales) -> Tensor:
+    """Add up each part's log-scales, and sum them over the event once, ``(N,)``."""
+    sums = [sum(each[1:], each[0]).flatten(1).sum(1) for each in log_scales if each]
     return sum(sums[1:], sums[0]) if sums else x.new_zeros(len(x))
 
 

@@ -86,9 +86,7 @@ class Glow(Flow):
                 layers += [ActNorm(shape), mix, moves]
             return layers
 
-        top = make_learned_top(
-            hidden, scale_bound=scale_bound, context_size=context_size, dropout=dropout
-        )
+        top = make_learned_top(scale_bound=scale_bound, context_size=context_size)
         super().__init__(
             event_shape,
             by_level(event_shape, levels, split, steps, top if learned_top else None),

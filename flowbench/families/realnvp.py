@@ -73,9 +73,7 @@ class RealNVP(Flow):
                 dropout=dropout,
             )
 
-        top = make_learned_top(
-            hidden, scale_bound=scale_bound, context_size=context_size, dropout=dropout
-        )
+        top = make_learned_top(scale_bound=scale_bound, context_size=context_size)
         flow = by_level(event_shape, levels, split, steps, top if learned_top else None)
         super().__init__(
             event_shape,

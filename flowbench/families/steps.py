@@ -72,13 +72,12 @@ def coupling_steps(
     return layers
 
 
-def make_learned_top(
-    hidden: Sequence[int], *, scale_bound: float, context_size: int, dropout: float
-) -> MakeTop:
+def make_learned_top(*, scale_bound: float, context_size: int) -> MakeTop:
     """Return what makes the base's mean and scale learned, as layers over a fixed base.
 
-    What leaves after a level gets them from what stays, by an affine coupling (Kingma and Dhariwal
-    2018, "Glow", the released code's split prior); what is left at the end, a coordinate each.
+    What leaves after a level gets them from what stays, by an affine coupling whose network is one
+    convolution (Kingma and Dhariwal 2018, "Glow", the released code); what is left at the end has
+    its own, a coordinate each.
     """
 
     def make(shape: tuple[int, ...], last: bool) -> Bijection:
@@ -87,10 +86,9 @@ def make_learned_top(
         return make_coupling(
             "affine",
             Split("half", shape),
-            hidden,
+            hidden=(),
             scale_bound=scale_bound,
             context_size=context_size,
-            dropout=dropout,
         )
 
     return make

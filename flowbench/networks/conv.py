@@ -17,7 +17,7 @@ class ConvNet(nn.Module):
     Args:
         inputs: number of input channels.
         outputs: number of output channels.
-        hidden: channels of each hidden layer, at least one.
+        hidden: channels of each hidden layer; with none it is one 3x3 convolution.
         context_size: number of context features C, 0 for none.
         dropout: share of hidden channels dropped in training.
         last_scale: factor on the last layer's initial weights; 0 starts the network at zero.
@@ -35,17 +35,21 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         self.context_size = context_size
-        self.first = nn.Conv2d(inputs, hidden[0], 3, padding=1)
-        self.context = nn.Linear(context_size, hidden[0], bias=False) if context_size else None
+        widths = [*hidden, outputs]
+        self.first = nn.Conv2d(inputs, widths[0], 3, padding=1)
+        self.context = nn.Linear(context_size, widths[0], bias=False) if context_size else None
         layers: list[nn.Module] = []
-        for width, next_width in pairwise(hidden):
-            layers += [nn.ReLU(), nn.Conv2d(width, next_width, 1)]
-        layers.append(nn.ReLU())
-        if dropout:
-            layers.append(nn.Dropout2d(dropout))
-        last = nn.Conv2d(hidden[-1], outputs, 3, padding=1)
-        scale_last(last, last_scale)
-        self.rest = nn.Sequential(*layers, last)
+        for i, (width, next_width) in enumerate(pairwise(widths), 1):
+            layers.append(nn.ReLU())
+            last = i == len(hidden)
+            if last and dropout:
+                layers.append(nn.Dropout2d(dropout))
+            size = 3 if last else 1
+            layers.append(nn.Conv2d(width, next_width, size, padding=size // 2))
+        self.rest = nn.Sequential(*layers)
+        for layer in [layers[-1]] if layers else [self.first, self.context]:
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                scale_last(layer, last_scale)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Take ``(N, inputs, H, W)`` and the context ``(N, C)`` to ``(N, outputs, H, W)``."""
