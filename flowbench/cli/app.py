@@ -8,8 +8,12 @@ import typer
 
 from flowbench.cli import data, models, results, runs, sweeps
 from flowbench.errors import InputError, RunFailed
+from flowbench.run_directory import NO_ROOM
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+REFUSED_BY_THE_SYSTEM = (*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+"""No room, or no right to write: no fault of the code."""
 
 app = typer.Typer(
     help="Compare normalizing-flow families on your data.",
@@ -46,9 +50,9 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _say("stopped", INTERRUPTED)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in REFUSED_BY_THE_SYSTEM:
             raise
-        code = _say(f"{error.filename or 'the run directory'}: {error.strerror}", BAD_INPUT)
+        code = _say(f"{error.filename or 'writing failed'}: {error.strerror}", BAD_INPUT)
     except typer.Exit as stop:
         code = stop.exit_code
     except typer.Abort:

@@ -183,8 +183,17 @@ def named(name: str, data_seed: int) -> Source:
     Raises:
         InputError: for an unknown name, or files that cannot be had.
     """
+    refuse_unknown(name)
+    return DATA_SETS[name].load(data_seed)
+
+
+def refuse_unknown(name: str) -> None:
+    """Refuse a name that no data set has, before anything is loaded.
+
+    Raises:
+        InputError: with the names that there are.
+    """
     if name not in DATA_SETS:
         near = get_close_matches(name, DATA_SETS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise InputError(f"data.name = {name!r}: unknown{hint}; allowed: {', '.join(DATA_SETS)}")
-    return DATA_SETS[name].load(data_seed)

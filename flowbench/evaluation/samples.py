@@ -1,17 +1,48 @@
-"""Samples kept to look at, beside real points."""
+"""Samples: drawn in batches, and kept to look at beside real points."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import held_out_context, measuring, seeded
+from flowbench.evaluation.measuring import SEED, held_out_context, measuring, place
 from flowbench.families.flow import Flow
 from flowbench.spec.vocabulary import Split
 
+BATCH = 1024
+"""Samples drawn at once."""
+
 SCATTER = 1000
 """Points kept of tables and densities, at the least: fewer do not show a density."""
+
+
+def draw(
+    flow: Flow,
+    n: int,
+    context: Tensor | None = None,
+    *,
+    temperature: float = 1.0,
+    seed: int = SEED,
+) -> Tensor:
+    """Draw ``(n, *event_shape)`` in data units, on the CPU; the same for the same seed.
+
+    Args:
+        flow: the model.
+        n: how many.
+        context: ``(n, C)`` where the density is conditional.
+        temperature: scale of the base's samples.
+        seed: of the base's noise.
+    """
+    generator = torch.Generator(place(flow)[0]).manual_seed(seed)
+    drawn = []
+    with measuring(flow):
+        for start in range(0, n, BATCH):
+            count = min(BATCH, n - start)
+            rows = None if context is None else context[start : start + count]
+            drawn.append(flow.sample(count, rows, temperature, generator).cpu())
+    return torch.cat(drawn)
 
 
 def save_samples(flow: Flow, data: FlowData, split: Split, count: int, path: Path) -> None:
@@ -27,13 +58,11 @@ def save_samples(flow: Flow, data: FlowData, split: Split, count: int, path: Pat
         path: the file.
     """
     count = count if data.info.kind == "image" else max(count, SCATTER)
-    context = held_out_context(flow, data, split, count)
-    with measuring(flow):
-        drawn = flow.sample(count, context, generator=seeded(flow))
+    drawn = draw(flow, count, held_out_context(flow, data, split, count))
     real = torch.cat([batch.x for batch in data.batches(split, limit=count)])
     with path.open("wb") as file:
         np.savez(
             file,
-            flow=data.dequantise.quantise(drawn.cpu()).numpy(),
+            flow=data.dequantise.quantise(drawn).numpy(),
             data=data.dequantise.quantise(real).numpy(),
         )

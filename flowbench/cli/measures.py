@@ -1,0 +1,60 @@
+"""A run's measures as a person reads them."""
+
+from collections.abc import Iterator, Mapping
+
+from flowbench.compare.columns import significant, with_error
+from flowbench.spec.vocabulary import SPLIT_PREFIX, Split
+
+AT_ERROR = "_at_1e-4"
+NOT_A_NUMBER = float("nan")
+
+
+def measure_rows(
+    metrics: Mapping[str, float], labels: Mapping[str, str], split: Split
+) -> Iterator[tuple[str, str]]:
+    """Yield what was measured and its value in words, the three measures of a flow in order.
+
+    Args:
+        metrics: under the names of the record.
+        labels: what they mean.
+        split: the part of the data that the likelihood is of.
+    """
+    prefix = SPLIT_PREFIX[split]
+
+    def estimate(name: str) -> str:
+        value, error = metrics[f"{prefix}/{name}"], metrics.get(f"{prefix}/{name}_se", NOT_A_NUMBER)
+        return with_error(value, error)
+
+    if f"{prefix}/bits_per_dim" in metrics:
+        yield f"bits/dim, {split}", f"{estimate('bits_per_dim')} ({_meaning(labels)})"
+        yield "nats", estimate("nats")
+    if f"{prefix}/gain_over_gaussian" in metrics:
+        yield "gain over a Gaussian", f"{estimate('gain_over_gaussian')} bits/dim"
+    if f"{prefix}/excess_over_entropy" in metrics:
+        yield "excess over the entropy", f"{estimate('excess_over_entropy')} nats"
+    if metrics.get(f"{prefix}/nonfinite"):
+        points = f"{metrics[f'{prefix}/points']:,.0f}"
+        yield "not finite", f"{metrics[f'{prefix}/nonfinite']:,.0f} of {points} points"
+    for batch in (1, 64, 1024):
+        for ending, at in ((AT_ERROR, ", at an error of 1e-4"), ("", "")):
+            latency = metrics.get(f"sampling/b{batch}/latency_ms{ending}")
+            if latency is not None:
+                rate = metrics[f"sampling/b{batch}/samples_per_second{ending}"]
+                yield (
+                    f"sampling, batch {batch}",
+                    f"{significant(latency, 3)} ms, {rate:,.0f} samples/s{at}",
+                )
+    if "speed" in labels:
+        yield "sampling", labels["speed"]
+    if "inversion/flow/xzx/max" in metrics:
+        worst = significant(metrics["inversion/flow/xzx/max"], 2)
+        yield "inversion error", f"{worst}, the worst of {metrics['inversion/points']:,.0f} points"
+    if "inversion/exact_share" in metrics:
+        yield "recovered exactly", f"{100 * metrics['inversion/exact_share']:.2f} %"
+
+
+def _meaning(labels: Mapping[str, str]) -> str:
+    """Say what a likelihood is: of what, and how far its log-det can be trusted."""
+    words = {"dequantised": "dequantised: an upper bound", "density": "a density"}
+    meaning = words.get(labels.get("data", ""), labels.get("data", ""))
+    return f"{meaning}; log-det {labels['log_det']}" if "log_det" in labels else meaning
