@@ -23,6 +23,8 @@ from flowbench.spec.run import RunSpec
 from flowbench.spec.validation import validated
 from flowbench.spec.vocabulary import Outcome
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a used-up quota, a limit on the size of files."""
 
 DISK_FULL = errno.ENOSPC
 """Exit code of a trial that could not write its results."""

@@ -1,11 +1,11 @@
 """A full disk, told as one sentence instead of a traceback."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from flowbench.errors import InputError
+from flowbench.run_directory import NO_ROOM
 
 
 class DiskFull(InputError):
@@ -20,7 +20,7 @@ class DiskFull(InputError):
 def is_full(error: BaseException | None) -> bool:
     """Say whether an error, or what caused it, is a full disk."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             return True
         if "database or disk is full" in str(error):  # SQLite, through SQLAlchemy
             return True

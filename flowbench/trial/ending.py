@@ -1,6 +1,5 @@
 """How a trial ended: a result to write, and the exit code of its process."""
 
-import errno
 import traceback
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from flowbench.errors import InputError
-from flowbench.run_directory import DISK_FULL, TrialResult
+from flowbench.run_directory import DISK_FULL, NO_ROOM, TrialResult
 from flowbench.spec.vocabulary import Outcome
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -48,10 +47,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def is_disk_full(error: Exception) -> bool:
     """Say whether an error, or what caused it, is a full disk."""
-    return any(
-        isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-        for cause in _causes(error)
-    )
+    return any(isinstance(cause, OSError) and cause.errno in NO_ROOM for cause in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
