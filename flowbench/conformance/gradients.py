@@ -1,0 +1,92 @@
+"""Whether gradients reach every parameter and are those of the numbers that are returned."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from flowbench.conformance.case import Case
+from flowbench.conformance.result import Finding, offences, worst
+
+STEP = 1e-6
+"""Of the central difference, in multiples of a random direction with unit-size entries."""
+
+DIFFERENCE_TOLERANCE = 1e-5
+"""Relative to the size of what is differentiated: round-off over `STEP` is near 1e-9 of it."""
+
+Direction = list[tuple[str, Tensor]]
+
+
+def gradients_reach(case: Case) -> Finding | None:
+    """Every parameter gets a finite gradient in training, zero nowhere throughout."""
+    model = deepcopy(case.model).train()
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if not trained:
+        return None
+    _objective(case, model, encoding=case.can_encode or not case.is_layer).backward()
+    missed = [
+        name
+        for name, p in trained
+        if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+    return offences(missed, "no gradient, or not finite")
+
+
+def encode_gradient(case: Case) -> Finding | None:
+    """Gradients through encode (a flow's log_prob) agree with finite differences."""
+    return _against_difference(case, encoding=True)
+
+
+def decode_gradient(case: Case) -> Finding | None:
+    """Gradients through decode agree with finite differences."""
+    return _against_difference(case, encoding=False)
+
+
+def direction(model: nn.Module) -> Direction:
+    """Return a random direction in the space of the parameters that are trained."""
+    torch.manual_seed(0)
+    return [(n, torch.randn_like(p)) for n, p in model.named_parameters() if p.requires_grad]
+
+
+def slope_along(model: nn.Module, along: Direction, value: Tensor) -> Tensor:
+    """Return the derivative of a scalar in a direction of the model's parameters, by autograd."""
+    parameters = [model.get_parameter(name) for name, _ in along]
+    gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+    pairs = zip(gradients, along, strict=True)
+    return sum(
+        ((gradient * each).sum() for gradient, (_, each) in pairs if gradient is not None),
+        start=value.new_zeros(()),
+    )
+
+
+def _against_difference(case: Case, *, encoding: bool) -> Finding | None:
+    if case.noisy:
+        return None  # The gradient of a random estimate is a surrogate's: `estimate_gradient`.
+    model = deepcopy(case.model)
+    along = direction(model)
+    if not along:
+        return None
+    value = _objective(case, model, encoding=encoding)
+    slope = slope_along(model, along, value) if value.requires_grad else torch.zeros_like(value)
+    with torch.no_grad():
+        ends = []
+        for sign in (1, -1):
+            for name, each in along:
+                # From where the parameter stands now: first to one side, then back across.
+                model.get_parameter(name).add_(each, alpha=sign * STEP * (1 if sign > 0 else 2))
+            ends.append(_objective(case, model, encoding=encoding))
+    difference = (ends[0] - ends[1]) / (2 * STEP)
+    size = torch.stack((value.detach().abs(), difference.abs())).amax().clamp(min=1)
+    return worst((slope - difference).abs()[None], DIFFERENCE_TOLERANCE * size[None])
+
+
+def _objective(case: Case, model: nn.Module, *, encoding: bool) -> Tensor:
+    """Return one number that depends on all of an output's coordinates, and on the log-det."""
+    if encoding and not case.is_layer:
+        return model.log_prob(case.x, case.context).mean()  # type: ignore[operator, no-any-return]
+    point = case.x if encoding else case.z
+    run = model.encode if encoding else model.decode
+    image, log_det = run(point, case.context)  # type: ignore[operator]
+    torch.manual_seed(1)
+    weights = torch.randn_like(image)
+    return (image * weights).flatten(1).mean(1).mean() + log_det.mean()  # type: ignore[no-any-return]

@@ -1,0 +1,102 @@
+"""What is checked: every registered family, a user's class, a checkpoint."""
+
+from collections.abc import Iterator
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from flowbench.conformance.case import Subject
+from flowbench.conformance.perturb import SCALES
+from flowbench.conformance.variants import Configuration, choices, covering, small
+from flowbench.errors import InputError
+from flowbench.families.checkpoint import load_flow
+from flowbench.families.registry import FAMILIES, create, family_class
+
+EVENT_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "vectors": ((2,), (3,), (1,)),
+    "images": ((1, 4, 4), (2, 4, 4), (1, 5, 5)),
+}
+"""Small, of even and odd sizes; in two dimensions a density can be summed over a grid."""
+
+CONTEXT_SIZES = (0, 3)
+
+
+def family_subjects(name: str, kind: str) -> Iterator[Subject]:
+    """Yield a family's variants on a kind of event, each at every scale of perturbation.
+
+    Args:
+        name: registered, or ``package.module:Class``.
+        kind: a key of `EVENT_SHAPES`.
+
+    Raises:
+        InputError: if there is no such family.
+    """
+    family = family_class(name)
+    registered = name in FAMILIES
+    factors = {
+        "event_shape": EVENT_SHAPES[kind],
+        "context_size": CONTEXT_SIZES,
+        **choices(family),
+    }
+    sizes = small(family) if registered else {}
+
+    def build(configuration: Configuration) -> nn.Module:
+        return create(name, **{**sizes, **configuration})
+
+    def allowed(configuration: Configuration) -> bool:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                build(configuration)
+        except InputError:
+            return False
+        except Exception:
+            # A user's class refuses what it does not know in its own way.
+            if registered:
+                raise
+            return False
+        return True
+
+    for seed, configuration in enumerate(covering(factors, allowed)):
+        shape = configuration["event_shape"]
+        chosen = [f"{key} = {value}" for key, value in configuration.items()]
+        for scale in SCALES:
+            yield Subject(
+                group=f"{name} on {kind}",
+                name=", ".join(chosen),
+                build=partial(build, configuration),
+                event_shape=shape,
+                latent_shape=(prod(shape),),
+                context_size=configuration["context_size"],
+                scale=scale,
+                seed=seed,
+            )
+
+
+def checkpoint_subject(
+    path: Path, name: str, points: Tensor | None = None, context: Tensor | None = None
+) -> Subject:
+    """Return a saved flow as a subject, at its trained parameters.
+
+    Args:
+        path: of the checkpoint.
+        name: what to call it.
+        points: held-out data ``(N, *event_shape)``, checked beside the flow's own samples.
+        context: ``(N, C)`` of those points.
+
+    Raises:
+        InputError: if the file is no checkpoint.
+    """
+    flow = load_flow(path)
+    return Subject(
+        group=name,
+        name=f"{flow.family_name} at its trained parameters",
+        build=partial(load_flow, path),
+        event_shape=flow.event_shape,
+        latent_shape=(flow.dim,),
+        context_size=flow.context_size,
+        points=points,
+        context=context,
+    )
