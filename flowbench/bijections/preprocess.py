@@ -124,13 +124,15 @@ def describe(preprocess: Bijection) -> list[dict[str, object]]:
 def as_preprocess(
     preprocess: Bijection | PreprocessSteps | None, event_shape: tuple[int, ...]
 ) -> Bijection:
-    """Build a preprocessing from its description; a bijection passes, None is the identity.
+    """Build a preprocessing from its description, or of a bijection's steps.
+
+    None is the identity. However it was given, its state has the same keys.
 
     Raises:
         InputError: for an unknown step or argument.
     """
     if isinstance(preprocess, Bijection):
-        return preprocess
+        return Compose(_flattened(preprocess))
     layers: list[Bijection] = []
     for step in preprocess or ():
         arguments = {str(key): value for key, value in step.items() if key != "name"}
@@ -142,3 +144,10 @@ def as_preprocess(
         except TypeError as error:
             raise InputError(f"preprocess {name}: {error}") from None
     return Compose(layers)
+
+
+def _flattened(layer: Bijection) -> list[Bijection]:
+    """Return a bijection's steps, those of compositions within it included."""
+    if isinstance(layer, Compose):
+        return [step for each in layer.sequence for step in _flattened(each)]
+    return [layer]

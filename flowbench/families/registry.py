@@ -38,13 +38,14 @@ def family_class(name: str) -> type[nn.Module]:
     if name in FAMILIES:
         return FAMILIES[name]
     module_name, colon, class_name = name.partition(":")
-    if not colon:
+    if not (module_name and colon):
         known = ", ".join(FAMILIES)
         raise InputError(f"family.name = {name!r}: allowed: {known}, or package.module:Class")
     try:
         found = getattr(import_module(module_name), class_name, None)
-    except ImportError as error:
-        raise InputError(f"family.name = {name!r}: cannot import {module_name}: {error}") from None
+    except Exception as error:  # a user's module may fail in any way
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"family.name = {name!r}: cannot import {module_name}: {reason}") from None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"family.name = {name!r}: {module_name} has no nn.Module {class_name}")
     return found
