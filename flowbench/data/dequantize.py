@@ -41,12 +41,13 @@ class Dequantizer:
         if not self.active:
             return x
         noise = uniform(self.key, draw, row, x[0].numel(), dtype=x.dtype).reshape(x.shape)
+        # Rounding may carry 255 + u to 256 itself: stay below the next integer.
+        y = torch.minimum(x + noise, torch.nextafter(x + 1, x))
         if self.columns is None:
-            # Rounding may carry 255 + u to 256 itself: stay below the next integer.
-            return torch.minimum(x + noise, torch.nextafter(x + 1, x))
-        chosen = torch.zeros(x.shape[1], dtype=x.dtype, device=x.device)
-        chosen[list(self.columns)] = 1
-        return x + noise * chosen
+            return y
+        chosen = torch.zeros(x.shape[1], dtype=torch.bool, device=x.device)
+        chosen[list(self.columns)] = True
+        return torch.where(chosen, y, x)
 
     def quantise(self, y: Tensor) -> Tensor:
         """Take continuous values back to integers by floor, clipped to the levels there are."""

@@ -57,7 +57,7 @@ def _read_text(path: Path, *, blanks: bool) -> pd.DataFrame:
     lines = [line for line in text[: 1 << 20].splitlines() if line.strip()][:2]
     if not lines:
         raise InputError(f"{path}: empty; at least one row and one column are needed")
-    separator = max(",;\t", key=lines[0].count)
+    separator = max(",;\t", key=lambda mark: len(_cells(lines[0], mark)))
     cells = [line.split() if blanks else _cells(line, separator) for line in lines]
     header = None if all(_is_number(cell) for cell in cells[0]) else 0
     if header == 0:

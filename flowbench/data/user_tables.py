@@ -18,6 +18,9 @@ from flowbench.errors import InputError
 from flowbench.spec.run import DataSpec
 from flowbench.spec.vocabulary import Split
 
+LARGEST_INTEGER = 1 << 20
+"""Above it float32 has fewer than 8 levels of noise between an integer and the next."""
+
 GIVEN: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -130,14 +133,14 @@ class _Columns:
 def _integers(
     x: Array, columns: Sequence[str], wanted: list[str] | bool | None, source: str
 ) -> tuple[int, ...] | None:
-    """Return the coordinates to dequantise; refuse a column that holds fractions."""
+    """Return the coordinates to dequantise; refuse fractions, and integers too large for noise."""
     if not wanted:
         return None
     whole: Index = np.flatnonzero((x == np.round(x)).all(0))
     if wanted is True:
         if not len(whole):
             raise InputError(f"{source}: data.dequantise = true: no column holds integers")
-        return tuple(whole.tolist())
+        wanted = [columns[i] for i in whole.tolist()]
     for name in wanted:
         if name not in columns:
             raise InputError(
@@ -146,4 +149,10 @@ def _integers(
             )
         if columns.index(name) not in whole:
             raise InputError(f"{source}: data.dequantise = {name}: it holds fractions")
+        largest = np.abs(x[:, columns.index(name)]).max()
+        if largest > LARGEST_INTEGER:
+            raise InputError(
+                f"{source}: data.dequantise = {name}: integers up to {largest:.0f} leave single "
+                f"precision no digits for the noise; at most {LARGEST_INTEGER}"
+            )
     return tuple(sorted(columns.index(name) for name in wanted))

@@ -91,7 +91,7 @@ def test_baselines_of_the_sample_agree_with_the_table(name: str) -> None:
 def test_volume_preserving_floor_by_rearrangement(name: str, on_grid) -> None:
     """1 + ln E[A(x)] - H with A(x) the area where the density is higher, ties counted half."""
     grid = on_grid(name)
-    values, of_point, count = np.unique(grid.p, return_inverse=True, return_counts=True)
+    _, of_point, count = np.unique(grid.p, return_inverse=True, return_counts=True)
     above = count[::-1].cumsum()[::-1] - count / 2
     expected_area = (grid.p * above[of_point]).sum() * grid.cell**2
     floor = 1 + np.log(expected_area) - DENSITIES[name].entropy
