@@ -8,6 +8,7 @@ from torch import Tensor
 from flowbench.data.module import FlowData
 from flowbench.evaluation.measuring import measuring, place, seeded
 from flowbench.families.flow import Flow
+from flowbench.families.foreign import ForeignFlow
 from flowbench.metrics.inversion import ExactShare, InversionError
 from flowbench.spec.vocabulary import Split
 
@@ -24,7 +25,8 @@ def measure_inversion(
 
     * `flow/xzx`: held-out points to the latent and back, in flow coordinates (after the
       preprocessing): the figure that is ranked; `data/xzx`: the same end to end, in data units;
-    * `flow/zxz`, `data/zxz`: as many latents of the base decoded and encoded again;
+    * `flow/zxz`, `data/zxz`: as many latents of the base (of held-out points, for a user's own
+      flow) decoded and encoded again;
     * `exact_share`: integer samples that come back exactly;
     * `points`: how many were tried; `iterations_mean`, `iterations_max` of one iterative solve and
       `unconverged` samples in it, where there is one.
@@ -59,6 +61,9 @@ def measure_inversion(
                 exact.update(*_integers(data, x, x_back))
 
             z = flow.base.sample(len(x), generator=generator)
+            if isinstance(flow, ForeignFlow):
+                # Where a user's own latents live is not known; those of data are among them.
+                z = flow.flow.encode_map(y, context)
             y = flow.flow.decode_map(z, context)
             unconverged = solves.add(flow)
             errors["flow/zxz"].update(z, flow.flow.encode_map(y, context), unconverged)

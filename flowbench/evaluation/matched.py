@@ -14,6 +14,7 @@ from torch import Tensor
 from flowbench.bijections.residual import ResidualBlock
 from flowbench.evaluation.measuring import seeded
 from flowbench.families.flow import Flow
+from flowbench.families.foreign import ForeignFlow
 from flowbench.metrics.inversion import largest_error
 
 CHUNK = 128
@@ -64,9 +65,9 @@ def prepare_pool(flow: Flow, size: int, context: Tensor | None, target: float) -
 
     Returns:
         The pool at the loosest setting that meets the target, or at the tightest if none does;
-        None for a flow that cannot decode.
+        None for a user's own flow: where its latents live is not known.
     """
-    if not flow.can_decode:
+    if isinstance(flow, ForeignFlow):
         return None
     z = flow.base.sample(size, generator=seeded(flow))
     rows = None if context is None else context[torch.arange(size) % len(context)]

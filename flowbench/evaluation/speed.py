@@ -46,7 +46,8 @@ def measure_speed(flow: Flow, spec: EvaluationSpec, context: Tensor | None = Non
     `.../latency_ms_iqr`, `.../samples_per_second`. Samplers that iterate are first loosened as far
     as a worst error of 1e-4 in flow coordinates allows, against a float64 decode of the same
     latents; the names of their speeds end in `_at_1e-4`, and they have none where their tightest
-    setting cannot meet it. `sampling/worst_error` is what was reached.
+    setting cannot meet it. `sampling/worst_error` is what was reached (not known of a user's own
+    flow).
 
     Args:
         flow: a fitted model.
@@ -59,7 +60,7 @@ def measure_speed(flow: Flow, spec: EvaluationSpec, context: Tensor | None = Non
     if flow.context_size and context is None:
         raise InputError("sampling a conditional flow: contexts are needed")
     device, dtype = place(flow)
-    iterative = flow.inverse_label == "iterative" and flow.can_decode
+    iterative = flow.inverse_label == "iterative"
     labels = {
         "device": device_name(device),
         "threads": str(torch.get_num_threads()),
@@ -72,7 +73,9 @@ def measure_speed(flow: Flow, spec: EvaluationSpec, context: Tensor | None = Non
         pool = prepare_pool(flow, max(spec.speed_batches), context, TARGET_ERROR)
         if pool is not None:
             metrics["sampling/worst_error"] = pool.error
-        if iterative and pool is not None:
+        if iterative and pool is None:
+            labels["speed"] = "at an unknown error: a user's own iterations"
+        elif iterative and pool is not None:
             ending = AT_ERROR
             labels["sampler"] = pool.setting
             if not pool.error <= TARGET_ERROR:
