@@ -57,7 +57,7 @@ def save_flow(flow: Flow, path: Path, about: Mapping[str, Any] | None = None) ->
             it is in half precision.
     """
     if not flow.family_name:
-        raise InputError(f"{path}: only flows made by flowbench.families.registry.create are saved")
+        raise InputError(f"{path}: only flows made by flowbench.families.create are saved")
     dtype = str(flow.base.anchor.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise InputError(f"{path}: a flow of dtype {dtype} is not saved; allowed: float32, float64")

@@ -172,7 +172,7 @@ def test_a_file_that_is_no_whole_checkpoint_is_one_sentence_that_names_it(tmp_pa
 
 def test_what_cannot_be_saved_is_said(tmp_path):
     path = tmp_path / "best.pt"
-    with pytest.raises(InputError, match=r"only flows made by flowbench.families.registry.create"):
+    with pytest.raises(InputError, match=r"only flows made by flowbench.families.create"):
         save_flow(RealNVP((3,)), path)
     with pytest.raises(InputError, match="dtype bfloat16 is not saved; allowed: float32, float64"):
         save_flow(create("nice", (3,)).bfloat16(), path)
