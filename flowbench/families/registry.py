@@ -1,7 +1,9 @@
 """Families by name: one line each."""
 
+import sys
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -41,6 +43,9 @@ def family_class(name: str) -> type[nn.Module]:
     if not (module_name and colon):
         known = ", ".join(FAMILIES)
         raise InputError(f"family.name = {name!r}: allowed: {known}, or package.module:Class")
+    # The installed program starts without the working directory on its path, where users' code is.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     try:
         found = getattr(import_module(module_name), class_name, None)
     except Exception as error:  # a user's module may fail in any way

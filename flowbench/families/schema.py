@@ -26,7 +26,9 @@ def hyperparameter_model(family: type[nn.Module]) -> type[BaseModel]:
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints.get(name, Any), default)
-    config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True
+    )
     return create_model(f"{family.__name__}Hyperparameters", __config__=config, **fields)
 
 

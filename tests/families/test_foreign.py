@@ -1,5 +1,7 @@
 """A user's own module under the contract of a family."""
 
+import sys
+
 import pytest
 import torch
 from users_flows import Affine
@@ -152,3 +154,20 @@ def test_saved_and_loaded_it_gives_the_same_numbers(tmp_path):
     x = torch.randn(5, 3)
     assert isinstance(loaded.flow.module, Affine)
     assert torch.equal(loaded(x), flow(x))
+
+
+def test_a_module_in_the_working_directory_is_found(tmp_path, monkeypatch):
+    (tmp_path / "mine_alone.py").write_text("from users_flows import Gaussian\n")
+    (tmp_path / "mine_broken.py").write_text("1 / 0\n")
+    monkeypatch.setattr("sys.path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    assert create("mine_alone:Gaussian", (2,)).family_name == "mine_alone:Gaussian"
+    with pytest.raises(InputError, match="cannot import mine_broken: ZeroDivisionError"):
+        create("mine_broken:Flow", (2,))
+
+
+def test_keys_of_any_type_and_without_annotation_are_taken():
+    scale = torch.distributions.Normal(0.0, 1.0)
+    flow = create("users_flows:Loose", (2,), base=scale, anything=[1, "two"])
+    assert flow.flow.module.base is scale
+    assert flow.flow.module.anything == [1, "two"]

@@ -86,3 +86,18 @@ class Mistaken(Gaussian):
 
     def encode(self, x: Tensor) -> Tensor:
         return x
+
+
+class Loose(Gaussian):
+    """One whose keys have any type, or none."""
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        base: torch.distributions.Distribution | None = None,
+        anything=None,
+        *others,
+        **more,
+    ) -> None:
+        super().__init__(event_shape)
+        self.base, self.anything = base, anything
