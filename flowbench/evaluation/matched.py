@@ -21,6 +21,8 @@ CHUNK = 128
 """Latents decoded at once for reference."""
 REFERENCE_SECONDS = 10.0
 """Time given to the reference decode; the pool holds what was decoded in it."""
+REFERENCE_ITERATIONS = 2000
+"""Evaluations of a branch that the reference may take, whatever limit the flow has."""
 TOLERANCES = [10 ** (-k / 2) for k in range(15)]
 """Relative tolerances to try, from 1 down to 1e-7; then round-off, which is 0."""
 
@@ -98,6 +100,8 @@ def prepare_pool(flow: Flow, size: int, context: Tensor | None, target: float) -
 def _reference(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:
     """Decode as many latents as time allows in float64, to flow coordinates."""
     exact = deepcopy(flow).double()
+    for layer in _adjustable(exact):
+        layer.max_iterations = max(layer.max_iterations, REFERENCE_ITERATIONS)
     decoded: list[Tensor] = []
     began = time.monotonic()
     with tolerance(exact, 0.0):

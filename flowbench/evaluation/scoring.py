@@ -53,10 +53,10 @@ def score_events(trained: Trained, events: Events) -> Tensor:
     with measuring(flow):
         for start in range(0, len(events.x), BATCH):
             part = slice(start, start + BATCH)
-            x = torch.from_numpy(np.ascontiguousarray(events.x[part])).to(device, dtype)
+            x = torch.from_numpy(np.array(events.x[part])).to(device, dtype)
             context = None
             if events.context is not None:
-                context = torch.from_numpy(events.context[part]).to(device, dtype)
+                context = torch.from_numpy(np.array(events.context[part])).to(device, dtype)
             row = torch.arange(start, start + len(x), device=device)
             flow.key_noise(SEED, 0, row)
             scores.append(flow(trained.about.dequantise(x, row, 0), context).double().cpu())
@@ -96,8 +96,9 @@ def _numbers(frame: pd.DataFrame, path: Path) -> Array:
     broken = np.argwhere(~np.isfinite(values))
     if len(broken):
         row, column = broken[0]
+        cell = frame.iloc[row, column]
         raise InputError(
-            f"{path}: {frame.iloc[row, column]!r} in row {row + 1}, column "
+            f"{path}: {repr(cell) if isinstance(cell, str) else cell} in row {row + 1}, column "
             f"{frame.columns[column]!r}; every cell must be a finite number"
         )
     return values

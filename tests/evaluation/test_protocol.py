@@ -1,0 +1,81 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from flowbench.compare.frame import LABELS, METRICS
+from flowbench.evaluation import evaluate, speed
+from flowbench.families.foreign import ForeignFlow
+from flowbench.spec.run import EvaluationSpec
+
+
+@pytest.fixture(autouse=True)
+def briefly(monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 0.02)
+
+
+def test_everything_that_the_leaderboard_reads_is_measured(digits, flow_for, tmp_path):
+    flow = flow_for(digits, "glow", depth=1, levels=1, width=8)
+    parts = []
+    spec = EvaluationSpec(draws=2, inversion_points=50, samples=3)
+    found = evaluate(flow, digits, spec, out=tmp_path, progress=parts.append)
+
+    not_here = ("test/", "val/excess", "_at_1e-4")
+    wanted = [name for name in METRICS if not any(part in name for part in not_here)]
+    assert set(wanted) <= set(found.metrics)
+    assert set(LABELS) <= set(found.labels)
+    assert found.labels["data"] == "dequantised"
+    assert found.labels["draws"] == "2"
+    assert found.labels["event_shape"] == "1x8x8"
+    assert [step["name"] for step in json.loads(found.labels["preprocess"])] == ["scale", "logit"]
+    assert found.metrics["inversion/points"] == 50
+    assert len(pq.read_table(tmp_path / "points.parquet")) == 180
+    with np.load(tmp_path / "samples.npz") as kept:
+        assert len(kept["flow"]) == 3
+    assert parts == ["likelihood", "inversion", "speed", "samples"]
+    assert all(np.isfinite(value) for value in found.metrics.values())
+
+
+def test_the_test_split_is_read_only_where_it_is_named(moons, flow_for):
+    flow = flow_for(moons, "planar", depth=2)
+    spec = EvaluationSpec(speed=False, inversion_points=20)
+    found = evaluate(flow, moons, spec)
+    assert not [name for name in found.metrics if name.startswith(("test/", "sampling/"))]
+    found = evaluate(flow, moons, spec.model_copy(update={"split": "test"}))
+    assert found.metrics["test/points"] == 100_000
+    assert found.metrics["test/excess_over_entropy_se"] < 0.02
+    assert not [name for name in found.metrics if name.startswith("val/")]
+    assert found.labels["columns"] == '["x1", "x2"]'
+
+
+class OnlyDensity(torch.nn.Module):
+    def __init__(self, event_shape):
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(event_shape))
+
+    def log_prob(self, x):
+        return -0.5 * (x - self.mean).square().sum(1)
+
+    def sample(self, n):
+        return self.mean + torch.randn(n, *self.mean.shape)
+
+
+def test_what_a_users_flow_lacks_is_not_measured(table, tmp_path):
+    flow = ForeignFlow(OnlyDensity, (3,), preprocess=table.preprocess())
+    found = evaluate(flow, table, EvaluationSpec(speed_batches=(1,)), out=tmp_path)
+    assert not [name for name in found.metrics if name.startswith("inversion/")]
+    assert found.metrics["sampling/b1/latency_ms"] > 0
+    assert "val/bits_per_dim" in found.metrics
+
+
+def test_measuring_again_gives_the_same_numbers_and_leaves_the_mode(table, flow_for):
+    flow = flow_for(table, "residual", depth=1, hidden=(8,))
+    spec = EvaluationSpec(speed=False)
+    once = evaluate(flow, table, spec)
+    flow.train()
+    again = evaluate(flow, table, spec)
+    assert flow.training
+    assert once == again
+    assert again.labels["log_det"] == "exact"
