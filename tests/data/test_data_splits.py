@@ -1,3 +1,5 @@
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def test_groups_stay_together_and_the_shares_hold() -> None:
     groups = np.random.default_rng(0).integers(0, 300, 5000)
     index = split_rows(groups, seed=3)
     seen = [set(groups[part]) for part in _parts(index)]
-    assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+    assert all(not one & other for one, other in combinations(seen, 2))
     assert [len(part) for part in _parts(index)] == pytest.approx([4000, 500, 500], abs=40)
 
 
@@ -58,7 +60,7 @@ def test_joined_groups_are_the_chains_of_both() -> None:
 def test_a_smaller_share_lies_inside_a_larger_one() -> None:
     shares = [nested_share(1000, size, seed=4) for size in (10, 0.05, 0.5, 999, 1.0)]
     assert [len(share) for share in shares] == [10, 50, 500, 999, 1000]
-    for smaller, larger in zip(shares, shares[1:]):
+    for smaller, larger in pairwise(shares):
         assert np.isin(smaller, larger).all()
 
 

@@ -57,9 +57,13 @@ def test_noise_belongs_to_the_row_whatever_the_batch() -> None:
 def test_a_share_of_the_data_gets_the_noise_of_the_whole() -> None:
     whole = open_data(DataSpec(name="digits"), data_seed=0)
     share = open_data(DataSpec(name="digits", train_size=0.1), data_seed=0)
-    noisy = {int(row): x for batch in whole.batches("train") for row, x in zip(batch.row, batch.x)}
+    noisy = {
+        int(row): x
+        for batch in whole.batches("train")
+        for row, x in zip(batch.row, batch.x, strict=True)
+    }
     for batch in share.batches("train"):
-        for row, x in zip(batch.row, batch.x):
+        for row, x in zip(batch.row, batch.x, strict=True):
             assert torch.equal(x, noisy[int(row)])
 
 
