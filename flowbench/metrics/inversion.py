@@ -74,4 +74,4 @@ class ExactShare(Metric):
 
     def compute(self) -> Tensor:
         """Return the share."""
-        return self.exact / self.count
+        return self.exact.double() / self.count
