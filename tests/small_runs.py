@@ -13,8 +13,8 @@ REALNVP = {"name": "realnvp", "depth": 2, "hidden": [16]}
 ROULETTE = {"name": "residual", "depth": 2, "hidden": [16], "log_det": "roulette"}
 
 
-def write_table(path, rows=173, columns=3):
-    """Write a correlated, skewed table; 173 rows are split into 138, 17 and 18."""
+def write_table(path, rows=175, columns=3):
+    """Write a correlated, skewed table; 175 rows are split into 140, 17 and 18."""
     noise = np.random.default_rng(7)
     x = noise.normal(size=(rows, columns)) @ noise.normal(size=(columns, columns))
     x[:, 0] = np.exp(0.5 * x[:, 0])

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from flowbench.data.module import FlowData
 from flowbench.errors import InputError, NotInvertible
 from flowbench.families.flow import Flow
+from flowbench.families.foreign import ForeignFlow
 from flowbench.run_directory import AttemptDirectory
 from flowbench.spec.run import RunSpec
 from flowbench.training.budget import Budget
@@ -85,9 +87,7 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
     trainer = pl.Trainer(
         accelerator=device_type(training),
         devices=training.devices,
-        # Ranks make the same buffers. DDP's broadcast of them would also run in validation,
-        # where one rank may have a batch less than another, and wait for it forever.
-        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        strategy=_ddp(flow) if several else "auto",
         plugins=[
             precision_plugin(training),
             # Said, not guessed: inside a Slurm job Lightning would look for its ranks there.
@@ -126,6 +126,17 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         steps=trainer.global_step,
         seconds=budget.seconds,
         best=selection.best,
+    )
+
+
+def _ddp(flow: Flow) -> DDPStrategy:
+    """Return Lightning's part in sharing gradients."""
+    return DDPStrategy(
+        # Ranks make the same buffers. DDP's broadcast of them would also run in validation,
+        # where one rank may have a batch less than another, and wait for it forever.
+        broadcast_buffers=False,
+        # A user's module may hold parameters that its density does not use.
+        find_unused_parameters=isinstance(flow, ForeignFlow),
     )
 
 
