@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flowbench.bijections.actnorm import ActNorm
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.diagonal import Diagonal
 from flowbench.bijections.inverse import Inverse
@@ -16,6 +17,8 @@ from flowbench.families.flow import Flow, flat
 
 class Planar(Flow):
     """Planar layers, each bending space along one direction, between two diagonal affine maps.
+
+    The map at the data starts by standardising the first batch: the bends are laid out for that.
 
     Args:
         event_shape: ``(D,)`` or ``(C, H, W)``; images are flattened.
@@ -47,7 +50,7 @@ class Planar(Flow):
             layers = [Inverse(layer) for layer in layers]
         super().__init__(
             event_shape,
-            flat(event_shape, [Diagonal(dim), *layers, Diagonal(dim)]),
+            flat(event_shape, [ActNorm((dim,)), *layers, Diagonal(dim)]),
             NormalBase(dim),
             preprocess=preprocess,
             context_size=context_size,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from flowbench.bijections.actnorm import ActNorm
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.diagonal import Diagonal
 from flowbench.bijections.inverse import Inverse
@@ -28,6 +29,8 @@ REFLECTIONS = 8
 
 class Sylvester(Flow):
     """Sylvester layers, many planar bends at once, between two diagonal affine maps.
+
+    The map at the data starts by standardising the first batch: the bends are laid out for that.
 
     Args:
         event_shape: ``(D,)`` or ``(C, H, W)``; images are flattened.
@@ -87,7 +90,7 @@ class Sylvester(Flow):
             layers = [Inverse(each) for each in layers]
         super().__init__(
             event_shape,
-            flat(event_shape, [Diagonal(dim), *layers, Diagonal(dim)]),
+            flat(event_shape, [ActNorm((dim,)), *layers, Diagonal(dim)]),
             NormalBase(dim),
             preprocess=preprocess,
             context_size=context_size,
