@@ -32,6 +32,9 @@ from flowbench.spec.vocabulary import DataLabel, Split
 BATCH = 2048
 """Rows handled at once where a whole split is gone through."""
 
+FILE_KEYS = ("context", "label", "group", "dequantise", "drop_columns", "drop_rows", "key")
+"""Keys of a specification that say how to read a user's file."""
+
 CHECKED = 2048
 """Rows of each split on which preprocessing must give finite values."""
 
@@ -221,7 +224,13 @@ def open_data(
     Raises:
         InputError: for whatever is wrong with the data, in a sentence.
     """
-    source = named(spec.name, data_seed) if spec.name else from_files(spec, data_seed)
+    if spec.name is not None:
+        for key in FILE_KEYS:
+            if getattr(spec, key):
+                raise InputError(f"data.{key}: for files only; {spec.name} is known by name")
+        source = named(spec.name, data_seed)
+    else:
+        source = from_files(spec, data_seed)
     if spec.train_size is not None:
         train = source.splits["train"]
         share = train.only(nested_share(len(train), spec.train_size, data_seed))

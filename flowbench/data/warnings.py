@@ -9,6 +9,7 @@ from flowbench.data.source import Array, Index
 FEW_VALUES = 0.05
 CORRELATED = 0.98
 ROWS_PER_DIMENSION = 20
+MANY_COPIES = 0.5
 NAMED = 5
 """Columns or pairs named in one sentence; the others are counted."""
 
@@ -17,7 +18,10 @@ def duplicates(groups: Index, noun: str) -> Iterator[str]:
     """Yield how many rows are copies of an earlier one, given their group numbers."""
     copies = len(groups) - len(np.unique(groups))
     if copies:
-        yield f"{copies:,} duplicate {noun}s; duplicates are kept in one split"
+        often = (
+            ", so the splits differ in distribution" if copies > MANY_COPIES * len(groups) else ""
+        )
+        yield f"{copies:,} duplicate {noun}s; duplicates are kept in one split{often}"
 
 
 def leaks(keys: Mapping[str, Array], noun: str) -> Iterator[str]:

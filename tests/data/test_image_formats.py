@@ -128,7 +128,7 @@ def test_arrays_of_images_become_channels_first(shape: tuple[int, ...]) -> None:
     [
         (np.zeros((4, 5, 5)), "dtype float64; images are arrays of uint8"),
         (np.zeros((4, 5, 5, 2), np.uint8), r"shape \(4, 5, 5, 2\); images are"),
-        (np.zeros((0, 5, 5), np.uint8), "at least one image"),
+        (np.zeros((0, 5, 5), np.uint8), r"shape \(0, 5, 5\); at least one image"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(array: np.ndarray, complaint: str) -> None:
