@@ -93,7 +93,7 @@ def fetch(address: str, checksum: str, folder: str) -> Path:
         # requests, urllib3 and pooch each raise their own kind; the user's way on is the same.
         raise InputError(
             f"{name}: cannot be downloaded ({type(error).__name__}); set FLOWBENCH_DATA to a "
-            f"directory that holds it as {folder}/"
+            f"directory with {folder}/ in it"
         ) from None
     return Path(path)
 

@@ -18,10 +18,9 @@ def duplicates(groups: Index, noun: str) -> Iterator[str]:
     """Yield how many rows are copies of an earlier one, given their group numbers."""
     copies = len(groups) - len(np.unique(groups))
     if copies:
-        often = (
-            ", so the splits differ in distribution" if copies > MANY_COPIES * len(groups) else ""
-        )
-        yield f"{copies:,} duplicate {noun}s; duplicates are kept in one split{often}"
+        many = copies > MANY_COPIES * len(groups)
+        effect = ", so the splits differ in distribution" if many else ""
+        yield f"{copies:,} duplicate {noun}s; duplicates are kept in one split{effect}"
 
 
 def leaks(keys: Mapping[str, Array], noun: str) -> Iterator[str]:
