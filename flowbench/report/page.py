@@ -57,7 +57,7 @@ def write_report(tracking_uri: str, sweep: str | None = None, out: Path | None =
         for picture in part.pictures:
             stem = out / "figures" / f"{part.id}-{picture.name}"
             write_atomically(stem.with_suffix(".csv"), picture.data.to_csv(index=False))
-            stem.with_suffix(".svg").write_bytes(static.svg(picture.still))
+            stem.with_suffix(".svg").write_bytes(picture.svg)
             stem.with_suffix(".png").write_bytes(static.png(picture.still))
     return out / "index.html"
 
@@ -97,7 +97,7 @@ def _view(part: Section) -> dict[str, Any]:
         {
             "id": f"{part.id}-{picture.name}", "title": picture.title, "caption": picture.caption,
             "wide": picture.wide, "height": picture.live.layout.height,
-            "image": data_uri(static.svg(picture.still), "image/svg+xml"),
+            "image": data_uri(picture.svg, "image/svg+xml"),
         }
         for picture in part.pictures
     ]  # fmt: skip

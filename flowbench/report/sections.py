@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -28,6 +29,11 @@ class Picture:
     still: Figure
     live: go.Figure
     wide: bool = False
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The still figure as SVG; drawing it takes a second, so it is drawn once."""
+        return static.svg(self.still)
 
 
 @dataclass(frozen=True)

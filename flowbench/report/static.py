@@ -23,6 +23,9 @@ STYLE: Any = {
 }  # fmt: skip
 
 
+NO_METADATA = ("Date", "Creator", "Format", "Type")
+
+
 def likelihood_static(data: pd.DataFrame, baselines: dict[str, float]) -> Figure:
     """Draw `likelihood_data`: one dot a family with two standard errors to each side."""
     with mpl.rc_context(STYLE):
@@ -103,7 +106,7 @@ def svg(figure: Figure) -> bytes:
     """Return a figure as SVG."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(NO_METADATA))
     return buffer.getvalue()
 
 

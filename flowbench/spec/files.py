@@ -92,7 +92,7 @@ def load(files: Iterable[Path], overrides: Iterable[str] = ()) -> Configuration:
 
 
 def merge(into: Configuration, values: Mapping[str, Any], source: str) -> None:
-    """Lay `values` over the configuration; a new family or data source replaces the old one."""
+    """Lay `values` over the configuration, key by key; `source` is where they come from."""
     _merge(into.values, values, into.where, "", source)
 
 

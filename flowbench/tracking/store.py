@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,9 @@ def default_tracking_uri() -> str:
     return f"{SQLITE}{home() / 'mlflow.db'}"
 
 
+@cache
 def connect(tracking_uri: str) -> "MlflowClient":
-    """Return a client; a database of ours is created or migrated under a lock.
+    """Return the client; a database of ours is created or migrated under a lock, the first time.
 
     Two processes that create one SQLite record at once crash in its migrations.
     """

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     run = RunDirectory(Path(arguments[0]))
     attempt = run.attempt(int(arguments[2]))
     spec = run.spec()
+    began = time.time()
     keys = spec.family.hyperparameters
     behave = keys.get("behave", "complete")
     with (run.path.parent / "started").open("a") as file:
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         while behave == "slow" and not (run.path.parent / "go").exists():
             time.sleep(0.02)
+            if time.time() > began + 120:
+                return 1  # whoever waits for it is long gone
         if spec.training.patience == 77:  # gives the driver time to judge
             time.sleep(0.3)
         if attempt.prune_requested:
