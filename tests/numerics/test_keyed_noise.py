@@ -44,10 +44,15 @@ def test_parts_of_the_key_do_not_stand_in_for_each_other() -> None:
     assert not torch.equal(uniform(0, 1, rows, 3, stream=0), uniform(0, 0, rows, 3, stream=1))
 
 
-def test_signs_are_balanced() -> None:
-    signs = rademacher(5, 1, torch.arange(10_000), 4, dtype=torch.float64)
+def test_signs_are_balanced_and_uncorrelated() -> None:
+    rows = torch.arange(10_000)
+    signs = rademacher(5, 1, rows, 5, dtype=torch.float64)
     assert set(signs.unique().tolist()) == {-1.0, 1.0}
-    assert abs(signs.mean()) < 4 / 40_000**0.5
+    assert abs(signs.mean()) < 4 / 50_000**0.5
+    # Two columns share a hash; they must not share anything else.
+    correlation = torch.corrcoef(signs.T) - torch.eye(5, dtype=torch.float64)
+    assert correlation.abs().max() < 4 / 10_000**0.5
+    assert torch.equal(rademacher(5, 1, rows, 8, dtype=torch.float64)[:, :5], signs)
 
 
 def test_scalars_and_text_keys_are_reproducible() -> None:
