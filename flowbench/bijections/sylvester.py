@@ -197,10 +197,12 @@ class OrthogonalSylvester(Triangular):
         reflections: int | None = None,
     ) -> None:
         super().__init__(dim, bottleneck, activation, eps)
-        self.vectors = nn.Parameter(torch.randn(reflections or bottleneck, dim))
+        # On the line there is but one basis, up to its sign.
+        count = (reflections or bottleneck) if dim > 1 else 0
+        self.vectors = nn.Parameter(torch.randn(count, dim)) if count else None
 
     def rotate(self, matrix: Tensor) -> Tensor:
-        return reflected(self.vectors, matrix)
+        return matrix if self.vectors is None else reflected(self.vectors, matrix)
 
 
 class TriangularSylvester(Triangular):
@@ -224,15 +226,18 @@ class TriangularSylvester(Triangular):
 
 
 class GeneralSylvester(Sylvester):
-    r"""V and W free but for one shift, the planar layer's constraint in M dimensions.
+    r"""V and W free, but that V is scaled down where the map would fold.
 
-    The map is a bijection where the smallest eigenvalue :math:`\lambda` of :math:`(B + B^T)/2` is
-    above -1/S: then :math:`S_{\alpha}^{-1} + B` has a positive definite symmetric part for all
-    slopes in (0, S], so the Jacobian's determinant is positive everywhere. A softplus of the
-    violation, :math:`\delta = \mathrm{softplus}(-1/S + \epsilon - \lambda)`, makes it so:
+    The map is a bijection where the smallest eigenvalue :math:`\lambda` of :math:`(W^T V + V^T
+    W)/2` is above -1/S: then :math:`S_{\alpha}^{-1} + B` has a positive definite symmetric part
+    for all slopes in (0, S], so the Jacobian's determinant is positive everywhere. With
+    :math:`c = 1/S - \epsilon`,
 
-    .. math:: \hat V = V + \delta\, W (W^T W)^{-1}, \qquad W^T \hat V = B + \delta I
+    .. math:: \hat V = \frac{V}{1 + \mathrm{softplus}(-\lambda / c - 1)}
 
+    has :math:`\hat\lambda \ge -c`, because :math:`1 + \mathrm{softplus}(t - 1) \ge t`, and every V
+    with :math:`\hat\lambda > -c` is some :math:`\hat V`. (The planar layer's shift along W would
+    be :math:`W (W^T W)^{-1}` here, which has no bound where columns of W are nearly parallel.)
     `decode` is a damped Newton iteration in M dimensions.
     """
 
@@ -247,11 +252,8 @@ class GeneralSylvester(Sylvester):
         B = self.W.T @ self.V
         # Not eigvalsh: without gradients it takes another road, and its last digits differ.
         least = torch.linalg.eigh((B + B.T) / 2).eigenvalues[0]
-        delta = softplus(self.floor - least)
-        Q, upper = torch.linalg.qr(self.W)
-        dual = torch.linalg.solve_triangular(upper.T, Q, upper=False, left=False)
-        eye = torch.eye(self.bottleneck, dtype=B.dtype, device=B.device)
-        return Factors(self.V + delta * dual, self.W, B + delta * eye)
+        shrink = 1 / (1 + softplus(least / self.floor - 1))
+        return Factors(shrink * self.V, self.W, shrink * B)
 
     def solve(self, tau: Tensor, B: Tensor) -> tuple[Tensor, Convergence]:
         return vector_root(tau, B, self.activation)
