@@ -1,5 +1,6 @@
 """`flowbench families` and `flowbench check`: what there is, and whether it is right."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -36,13 +37,32 @@ def check(
 
     With no argument every family is checked, on vectors and on images.
     """
-    from flowbench.cli.checking import checked
+    from rich.console import Console
+    from rich.progress import track
 
-    results = checked(subjects or [])
+    from flowbench.cli.checking import checked, failures, subjects_of, summary
+
+    every = []
+    for title, group in subjects_of(subjects or []):
+        running = track(
+            checked(group),
+            description=title,
+            total=len(group),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        results = [result for each in running for result in each]
+        every += results
+        if not as_json:
+            columns = ["check", "worst value", "tolerance", "cases", "verdict"]
+            console().print(table(title, columns, summary(results)))
     if as_json:
-        print_json([result.as_dict() for result in results])
-    failed = [result for result in results if result.failed]
+        print_json([result.as_dict() for result in every])
+    failed = [result for result in every if result.failed]
+    for sentence in failures(failed):
+        print(f"flowbench: {sentence}", file=sys.stderr)
     if failed:
-        raise RunFailed(f"{len(failed)} of {len(results)} checks failed")
+        raise RunFailed(f"{len(failed)} of {len(every)} checks failed")
     if not as_json:
-        console().print(f"{len(results)} checks passed")
+        passed = sum(result.verdict == "passed" for result in every)
+        console().print(f"{passed} checks passed")

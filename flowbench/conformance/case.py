@@ -17,8 +17,15 @@ from flowbench.conformance.perturb import perturb
 WELL_CONDITIONED = 1e6
 """Largest condition number of the Jacobian at which a log-determinant is held to 1e-8."""
 
-ROWS_AT_ONCE = 1024
-"""Rows that one backward pass of a Jacobian takes; bounds memory on large events."""
+MOST_DIMENSIONS = 1024
+"""Above this many a full Jacobian takes too long to be waited for."""
+
+NUMBERS_AT_ONCE = 2**15
+"""Coordinates that one backward pass of a Jacobian takes; bounds memory on large events."""
+
+
+class Undecided(Exception):
+    """A check cannot be made on this case, for the reason given."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,17 @@ class Case:
             return self.condition_at_z
         return self.condition_at_x if self.can_encode else self.x.new_zeros(len(self.x))
 
+    def well(self, condition: Tensor) -> Tensor:
+        """Return which points are well conditioned, ``(N,)``.
+
+        Raises:
+            Undecided: if none is, for round-off then hides errors.
+        """
+        well = condition < WELL_CONDITIONED
+        if not well.any():
+            raise Undecided("cond(J) is 1e6 or more at every point")
+        return well
+
     def _given(self, context: Tensor | None, like: Tensor) -> Tensor | None:
         if context is not None or self.context is None:
             return context
@@ -237,7 +255,7 @@ def draw_anew(model: nn.Module, draw: int, count: int) -> None:
 
 def _points_for(dim: int) -> int:
     """Return how many points a Jacobian of each is affordable for."""
-    return 8 if dim <= 64 else 4 if dim <= 512 else 2
+    return 8 if dim <= 8 else 4 if dim <= 512 else 2
 
 
 def jacobians(
@@ -249,9 +267,11 @@ def jacobians(
     backward pass for all. It suits every autograd function, also those that vmap refuses.
     """
     dim = x[0].numel()
+    if dim > MOST_DIMENSIONS:
+        raise Undecided(f"a full Jacobian in {dim} dimensions takes too long")
     copies = torch.arange(len(x) * dim)
     found = []
-    for chunk in copies.split(ROWS_AT_ONCE):
+    for chunk in copies.split(max(1, NUMBERS_AT_ONCE // dim)):
         row, output = (chunk // dim).to(x.device), (chunk % dim).to(x.device)
         point = x[row].detach().requires_grad_()
         with torch.enable_grad():

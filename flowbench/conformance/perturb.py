@@ -9,8 +9,9 @@ from flowbench.bijections.linear import LULinear, PlainLinear
 SCALES = (0.5, 1.0, 2.0)
 """Noise on each parameter tensor, in multiples of its own spread."""
 
-LEAST_SPREAD = 0.02
-"""Taken for the spread of tensors that start constant, such as a coupling's last layer."""
+LEAST_SPREAD = 0.1
+"""Taken for the spread of tensors that start constant, such as a coupling's last layer: less would
+leave affine couplings near the identity."""
 
 LOG_STEP = 0.25
 """Standard deviation of a log-scale's move at scale 1, so that a stack of them stays in bounds."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
-from flowbench.conformance.case import Case, Subject
+from flowbench.conformance.case import Case, Subject, Undecided
 from flowbench.conformance.checks import CHECKS, Check
 from flowbench.conformance.result import CheckResult, Finding, not_checked
 
@@ -36,6 +36,8 @@ def _run(check: Check, case: Case) -> Finding | None:
             return not_checked(f"no {method}")
     try:
         return check.run(case)
+    except Undecided as reason:
+        return not_checked(str(reason))
     except Exception as error:
         return _raised(error)
 

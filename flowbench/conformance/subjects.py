@@ -1,6 +1,5 @@
 """What is checked: every registered family, a user's class, a checkpoint."""
 
-from collections.abc import Iterator
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -24,15 +23,15 @@ EVENT_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
 CONTEXT_SIZES = (0, 3)
 
 
-def family_subjects(name: str, kind: str) -> Iterator[Subject]:
-    """Yield a family's variants on a kind of event, each at every scale of perturbation.
+def family_subjects(name: str, kind: str) -> list[Subject]:
+    """Return a family's variants on a kind of event, each at every scale of perturbation.
 
     Args:
         name: registered, or ``package.module:Class``.
         kind: a key of `EVENT_SHAPES`.
 
     Raises:
-        InputError: if there is no such family.
+        InputError: if there is no such family, or it can be built on none of these events.
     """
     family = family_class(name)
     registered = name in FAMILIES
@@ -46,33 +45,37 @@ def family_subjects(name: str, kind: str) -> Iterator[Subject]:
     def build(configuration: Configuration) -> nn.Module:
         return create(name, **{**sizes, **configuration})
 
+    refusals: list[str] = []
+
     def allowed(configuration: Configuration) -> bool:
         try:
             with torch.random.fork_rng(devices=[]):
                 build(configuration)
-        except InputError:
-            return False
-        except Exception:
-            # A user's class refuses what it does not know in its own way.
-            if registered:
+        except Exception as error:
+            # A user's class refuses what it does not know in its own way; ours say a sentence.
+            if registered and not isinstance(error, InputError):
                 raise
+            refusals.append(" ".join(str(error).split()) or type(error).__name__)
             return False
         return True
 
-    for seed, configuration in enumerate(covering(factors, allowed)):
-        shape = configuration["event_shape"]
-        chosen = [f"{key} = {value}" for key, value in configuration.items()]
-        for scale in SCALES:
-            yield Subject(
-                group=f"{name} on {kind}",
-                name=", ".join(chosen),
-                build=partial(build, configuration),
-                event_shape=shape,
-                latent_shape=(prod(shape),),
-                context_size=configuration["context_size"],
-                scale=scale,
-                seed=seed,
-            )
+    configurations = covering(factors, allowed)
+    if not configurations:
+        raise InputError(f"{name} cannot be built on {kind}: {refusals[0]}")
+    return [
+        Subject(
+            group=f"{name} on {kind}",
+            name=", ".join(f"{key} = {value}" for key, value in configuration.items()),
+            build=partial(build, configuration),
+            event_shape=configuration["event_shape"],
+            latent_shape=(prod(configuration["event_shape"]),),
+            context_size=configuration["context_size"],
+            scale=scale,
+            seed=seed,
+        )
+        for seed, configuration in enumerate(configurations)
+        for scale in SCALES
+    ]
 
 
 def checkpoint_subject(
