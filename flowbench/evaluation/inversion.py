@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import measuring, place, seeded
+from flowbench.evaluation.measuring import measuring, place, rows_at_once, seeded
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow
 from flowbench.metrics.inversion import ExactShare, InversionError
@@ -36,9 +36,10 @@ def measure_inversion(
         data: the data set it was trained on.
         split: which part.
         points: how many held-out points; all where there are fewer.
-        batch_size: points at a time.
+        batch_size: points at a time, at the most.
     """
     device, dtype = place(flow)
+    batch_size = rows_at_once(flow, batch_size)
     generator = seeded(flow)
     errors = {
         name: InversionError(sync_on_compute=False).to(device)

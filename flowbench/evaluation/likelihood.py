@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flowbench.data.module import FlowData
 from flowbench.data.summary import baselines
-from flowbench.evaluation.measuring import SEED, measuring, place
+from flowbench.evaluation.measuring import SEED, measuring, place, rows_at_once
 from flowbench.families.flow import Flow
 from flowbench.metrics.bits_per_dim import BitsPerDim
 from flowbench.spec.vocabulary import SPLIT_PREFIX, Split
@@ -57,9 +57,10 @@ def score_split(
         data: the data set it was trained on.
         split: which part.
         draws: dequantization draws to average.
-        batch_size: points at a time.
+        batch_size: points at a time, at the most.
     """
     device, dtype = place(flow)
+    batch_size = rows_at_once(flow, batch_size)
     scores, variances, rows = [], [], []
     with measuring(flow):
         for draw in range(draws_needed(data, draws)):

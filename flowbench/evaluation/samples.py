@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import SEED, held_out_context, measuring, place
+from flowbench.evaluation.measuring import SEED, held_out_context, measuring, place, rows_at_once
 from flowbench.families.flow import Flow
 from flowbench.spec.vocabulary import Split
 
@@ -36,10 +36,11 @@ def draw(
         seed: of the base's noise.
     """
     generator = torch.Generator(place(flow)[0]).manual_seed(seed)
+    batch = rows_at_once(flow, BATCH)
     drawn = []
     with measuring(flow):
-        for start in range(0, n, BATCH):
-            count = min(BATCH, n - start)
+        for start in range(0, n, batch):
+            count = min(batch, n - start)
             rows = None if context is None else context[start : start + count]
             drawn.append(flow.sample(count, rows, temperature, generator).cpu())
     return torch.cat(drawn)

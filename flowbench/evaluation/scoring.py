@@ -16,7 +16,7 @@ from flowbench.data.images import as_images, read_folder
 from flowbench.data.source import Array
 from flowbench.data.tables import read_table
 from flowbench.errors import InputError
-from flowbench.evaluation.measuring import SEED, measuring, place
+from flowbench.evaluation.measuring import SEED, measuring, place, rows_at_once
 from flowbench.evaluation.trained import Trained
 
 BATCH = 1024
@@ -49,10 +49,11 @@ def score_events(trained: Trained, events: Events) -> Tensor:
     """
     flow = trained.flow
     device, dtype = place(flow)
+    batch = rows_at_once(flow, BATCH)
     scores = []
     with measuring(flow):
-        for start in range(0, len(events.x), BATCH):
-            part = slice(start, start + BATCH)
+        for start in range(0, len(events.x), batch):
+            part = slice(start, start + batch)
             x = torch.from_numpy(np.array(events.x[part])).to(device, dtype)
             context = None
             if events.context is not None:

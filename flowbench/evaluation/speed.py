@@ -24,7 +24,7 @@ AT_ERROR = "_at_1e-4"
 """Ending of the names of speeds that hold at the target error."""
 
 WARM_UPS = 5
-REPEATS = range(5, 201)
+REPEATS = range(3, 201)
 """Fewest and most timed calls of a batch size; between them time decides."""
 SECONDS = 1.0
 """Time given to each batch size, once the fewest calls are done; also to its warm-up."""
