@@ -97,7 +97,7 @@ def rademacher(
 
 def scalar_uniform(seed: int, step: int, stream: int = 0) -> float:
     """Return one uniform value in [0, 1) for a step, the same on every rank."""
-    row = torch.zeros(1, dtype=torch.int64)
+    row = torch.zeros(1, dtype=torch.int64, device="cpu")  # a number of Python's: wait for no GPU
     return float(uniform(seed, step, row, 1, stream=stream, dtype=torch.float64))
 
 
