@@ -57,7 +57,7 @@ class Sylvester(Flow):
         self,
         event_shape: tuple[int, ...],
         *,
-        depth: Annotated[int, Field(ge=1, le=256)] = 16,
+        depth: Annotated[int, Field(ge=1, le=256)] = 32,
         bottleneck: Annotated[int, Field(ge=1, le=4096)] | None = None,
         variant: Literal["orthogonal", "householder", "triangular", "general"] = "orthogonal",
         activation: Literal["tanh", "atan", "softsign"] = "tanh",
