@@ -16,9 +16,8 @@ from flowbench.run_directory import (
 )
 from flowbench.spec.run import RunSpec
 from flowbench.sweep.disk import DiskFull, sentence_when_full
-from flowbench.sweep.launcher import Job, Launcher, end_leftover
+from flowbench.sweep.launchers.base import Job, Launcher
 from flowbench.sweep.stopping import StopRequest, stop_requests
-from flowbench.tracking.facts import speed_path
 from flowbench.tracking.provenance import Provenance
 
 logger = logging.getLogger(__name__)
@@ -122,7 +121,7 @@ class Driver:
         A run that ends the measuring process is noted as failed, and the others go on.
         """
         with stop_requests() as stop, sentence_when_full(home(), self.plan.how_to_go_on):
-            while waiting := [run for run in runs if not speed_path(run).is_file()]:
+            while waiting := [run for run in runs if not run.speed_path.is_file()]:
                 job = self.launcher.start_measuring(waiting, log)
                 try:
                     while (code := job.exit_code()) is None:
@@ -134,7 +133,7 @@ class Driver:
                     job.kill()
                 if code == DISK_FULL:
                     raise DiskFull(home(), self.plan.how_to_go_on)
-                failed = next((run for run in waiting if not speed_path(run).is_file()), None)
+                failed = next((run for run in waiting if not run.speed_path.is_file()), None)
                 if failed is not None:
                     reason = f"measuring its speed ended with exit code {code}; see {log}"
                     self.watcher.note(f"{failed.id}: {reason}")
@@ -152,17 +151,21 @@ class Driver:
         return started
 
     def _start(self, work: Work) -> None:
-        """Start a run's next attempt, or take the result that is there."""
+        """Start a run's next attempt, take over one that runs, or take the result that is there."""
         run = work.run
         earlier = run.attempts()
         for attempt in earlier:
-            end_leftover(attempt)
+            job = None if attempt.result() else self.launcher.adopt(run, attempt)
+            if job is not None:
+                self.running.append(Running(work, attempt, job))
+                self.watcher.started(work, attempt.number)
+                return
             self._replay(work, attempt)
         if (result := run.result()) is not None:
             self._finish(work, result)
             return
-        run.write_spec(work.spec)
         work.provenance.write(run)
+        run.write_spec(work.spec)  # what makes it a run
         attempt = run.attempt(earlier[-1].number + 1 if earlier else 0)
         attempt.create()
         job = self.launcher.start(run, attempt)

@@ -27,6 +27,16 @@ def candidates(sweep: SweepSpec, family: str) -> list[dict[str, Any]]:
     return found
 
 
+def question(sweep: SweepSpec) -> str:
+    """Return what is to be checked of a sweep, as JSON."""
+    return json.dumps({
+        "name": sweep.name,
+        "families": {family: candidates(sweep, family) for family in sweep.families},
+        "data": [data.model_dump(mode="json") for data in sweep.data_labels.values()],
+        "data_seed": sweep.data_seed,
+    })  # fmt: skip
+
+
 def resolve_families(
     sweep: SweepSpec, program: Sequence[str] = RESOLVE_PROGRAM
 ) -> dict[str, dict[str, Any]]:
@@ -40,14 +50,8 @@ def resolve_families(
         InputError: for a key that does not belong to its family, a value out of its range, or an
             unknown family or data set.
     """
-    question = {
-        "name": sweep.name,
-        "families": {family: candidates(sweep, family) for family in sweep.families},
-        "data": [data.model_dump(mode="json") for data in sweep.data_labels.values()],
-        "data_seed": sweep.data_seed,
-    }
     done = subprocess.run(  # noqa: S603 - our own program
-        list(program), input=json.dumps(question), capture_output=True, text=True, check=False
+        list(program), input=question(sweep), capture_output=True, text=True, check=False
     )
     if done.returncode == BAD_INPUT:
         raise InputError(f"sweep {sweep.name}: {_last(done.stderr)}")

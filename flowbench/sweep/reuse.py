@@ -39,8 +39,8 @@ class FinishedRuns:
             return False
         source = twin.attempts()[-1]
         target = run.attempt(0)
-        run.write_spec(spec)
         provenance.model_copy(update={"reuses": twin.id}).write(run)
+        run.write_spec(spec)  # what makes it a run
         target.create()
         files = [path for path in source.path.rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == "result.json"):

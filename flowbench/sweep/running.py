@@ -6,7 +6,8 @@ from flowbench.spec.sweep import SweepSpec
 from flowbench.sweep.directory import SweepDirectory
 from flowbench.sweep.disk import sentence_when_full
 from flowbench.sweep.driver import Driver
-from flowbench.sweep.launcher import Launcher, LocalLauncher
+from flowbench.sweep.launchers import open_launcher
+from flowbench.sweep.launchers.base import Launcher
 from flowbench.sweep.phases import Defaults, SweepPlan
 from flowbench.sweep.progress import Progress
 from flowbench.sweep.resolving import resolve_families
@@ -50,7 +51,7 @@ def run_sweep(
         recorder = Recorder(default_tracking_uri(), home() / "artifacts")
         storage = open_storage(home() / "optuna.db")
         plan = SweepPlan(sweep, home(), storage, recorder, known)
-        _go_through(plan, directory, launcher or _local(sweep), quiet=quiet)
+        _go_through(plan, directory, launcher or open_launcher(sweep.resources), quiet=quiet)
     return sweep_status(sweep.name)
 
 
@@ -89,7 +90,3 @@ def _go_through(
     if not chosen:
         see = f"flowbench sweep status {sweep.name}"
         raise RunFailed(f"sweep {sweep.name}: no family has a sound trial; see `{see}`")
-
-
-def _local(sweep: SweepSpec) -> LocalLauncher:
-    return LocalLauncher(sweep.resources.slots, sweep.resources.devices_per_trial)

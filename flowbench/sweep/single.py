@@ -12,7 +12,8 @@ from flowbench.run_directory import RunDirectory, TrialResult, home
 from flowbench.spec.run import RunSpec
 from flowbench.spec.sweep import slug
 from flowbench.sweep.driver import Driver, Work
-from flowbench.sweep.launcher import Launcher, LocalLauncher
+from flowbench.sweep.launchers.base import Launcher
+from flowbench.sweep.launchers.local import LocalLauncher
 from flowbench.sweep.progress import Progress
 from flowbench.tracking.provenance import Provenance, git_commit
 from flowbench.tracking.record import Recorder

@@ -8,9 +8,8 @@ from typing import Any, Literal
 from flowbench.run_directory import RunDirectory, home
 from flowbench.spec.sweep import SweepSpec
 from flowbench.sweep.directory import SweepDirectory
-from flowbench.sweep.launcher import Lease
+from flowbench.sweep.launchers.base import Lease
 from flowbench.sweep.space import trial_count
-from flowbench.tracking.facts import speed_path
 from flowbench.tracking.provenance import Provenance
 
 State = Literal["running", "stopped", "finished"]
@@ -78,7 +77,7 @@ def sweep_status(name: str) -> SweepStatus:
         counts[Provenance.read(run).stage][state] += 1
         if result is not None:
             seconds.append(result.seconds)
-        if speed_path(run).is_file():
+        if run.speed_path.is_file():
             counts["speed"]["completed"] += 1
     expected = expected_runs(sweep)
     missing = sum(expected[s] - _done(counts[s]) for s in ("tune", "confirm"))

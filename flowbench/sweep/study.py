@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from flowbench.spec.sweep import SweepSpec
 from flowbench.spec.vocabulary import Outcome
-from flowbench.sweep.seeds import derived_seed
+from flowbench.sweep.constraints import FAILURE, SHUNNED
+from flowbench.sweep.pruners import pruner
+from flowbench.sweep.samplers import sampler
 from flowbench.sweep.space import grid, suggest, trial_count
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, TrialState
 
 OBJECTIVE = "val/bits_per_dim"
-FAILURE = "failure"
-"""The constraint that a trial which diverged, ran out of memory or time, or is not invertible
-violates: Optuna's samplers do not see failed trials at all, and would go there again."""
-
-SHUNNED: tuple[Outcome, ...] = ("diverged", "out_of_memory", "not_invertible", "timed_out")
 
 
 def open_storage(path: Path) -> "RDBStorage":
@@ -73,8 +69,8 @@ class Search:
             study_name=f"{sweep.name}/{family}/{label}",
             direction="minimize",
             load_if_exists=True,
-            sampler=self._sampler(0),
-            pruner=self._pruner(),
+            sampler=sampler(sweep, family, label, 0),
+            pruner=pruner(sweep, family),
         )
         self._live: dict[int, Trial] = {}
         if sweep.sampler == "grid":
@@ -199,58 +195,15 @@ class Search:
             if all(violation <= 0 for violation in trial.constraints.values())
         ]
 
+    def _sampler(self, number: int) -> "BaseSampler":
+        return sampler(self.sweep, self.family, self.label, number)
+
     def _enqueue_grid(self) -> None:
         if self.study.user_attrs.get("grid"):
             return
         for point in grid(self.space, self.fixed)[: self.trials]:
             self.study.enqueue_trial(point, skip_if_exists=True)
         self.study.set_user_attr("grid", True)
-
-    def _sampler(self, number: int) -> "BaseSampler":
-        from optuna import samplers
-
-        seed = derived_seed(self.sweep.seed, self.family, self.label, "sampler", number)
-        match self.sweep.sampler:
-            case "random" | "grid":
-                return samplers.RandomSampler(seed=seed)
-            case "qmc":
-                # The sequence has one seed; Optuna counts the points taken in the study.
-                sequence = derived_seed(self.sweep.seed, self.family, self.label, "sequence")
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    return samplers.QMCSampler(
-                        scramble=True,
-                        seed=sequence,
-                        independent_sampler=samplers.RandomSampler(seed=seed),
-                        warn_asynchronous_seeding=False,
-                        warn_independent_sampling=False,
-                    )
-            case "nsga2":
-                population = max(4, min(50, (self.sweep.budget.trials or 50) // 4))
-                return samplers.NSGAIISampler(seed=seed, population_size=population)
-            case "tpe":
-                # Of few trials a third is spent at random; Optuna's ten would be all of them.
-                startup = max(2, min(10, self.trials // 3))
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # `group` is marked experimental
-                    return samplers.TPESampler(
-                        seed=seed, n_startup_trials=startup, multivariate=True, group=True
-                    )
-
-    def _pruner(self) -> "BasePruner":
-        from optuna import pruners
-
-        match self.sweep.pruner:
-            case "none":
-                return pruners.NopPruner()
-            case "median":
-                return pruners.MedianPruner(n_startup_trials=max(2, min(5, self.trials // 3)))
-            case "asha":
-                return pruners.SuccessiveHalvingPruner()
-            case "hyperband":
-                epochs = self.sweep.budget.unit == "epochs"
-                most = int(self.sweep.budget.per_trial) if epochs else "auto"
-                return pruners.HyperbandPruner(max_resource=most)
 
 
 WORST = 1e3

@@ -115,7 +115,7 @@ def test_data_sets_of_one_name_have_labels_of_their_own(tmp_path):
         ("name: demo", "name: a/b", "name = 'a/b': letters, digits, - and _ are allowed"),
         ("{name: digits}", "{nome: digits}", "data.0.nome: unknown key (did you mean name?)"),
         ("[{name: digits}, moons]", "digits", "data = 'digits': a list of data sets is expected"),
-        ("    fixed: {family", "    fixd: {family", "families.nice.fixd: unknown key (did you mean"),
+        ("    fixed: {family", "    fixd: {family", "families.nice.fixd: unknown key"),
         (
             "log: [1e-4, 1e-2]", "log: [0, 1e-2]",
             "search.training.learning_rate = {'log': [0, 0.01]}: log needs low > 0",

@@ -8,7 +8,7 @@ from stand_in_sweep import STAND_IN
 from flowbench.spec.files import read_file
 from flowbench.spec.sweep import read_sweep
 from flowbench.sweep import run_sweep
-from flowbench.sweep.launcher import LocalLauncher
+from flowbench.sweep.launchers.local import LocalLauncher
 
 if __name__ == "__main__":
     sweep = read_sweep(read_file(Path(sys.argv[1])))

@@ -12,7 +12,7 @@ from synthetic_record import empty_database
 from flowbench.run_directory import RunDirectory
 from flowbench.spec.sweep import SweepSpec
 from flowbench.sweep import run_sweep
-from flowbench.sweep.launcher import LocalLauncher
+from flowbench.sweep.launchers.local import LocalLauncher
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_trial.py")))
 

@@ -16,7 +16,7 @@ from flowbench.run_directory import home
 from flowbench.sweep import resume_sweep, sweep_status
 from flowbench.sweep.directory import SweepDirectory
 from flowbench.sweep.disk import DiskFull, sentence_when_full
-from flowbench.sweep.launcher import Lease
+from flowbench.sweep.launchers.base import Lease
 from flowbench.tracking.reader import read_runs
 from flowbench.tracking.store import default_tracking_uri
 

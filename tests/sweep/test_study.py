@@ -10,8 +10,9 @@ from scipy import stats
 from stand_in_sweep import tiny_sweep
 
 from flowbench.spec.distributions import Distribution
+from flowbench.sweep.constraints import FAILURE
 from flowbench.sweep.space import grid, suggest, trial_count
-from flowbench.sweep.study import FAILURE, WORST, Search, open_storage
+from flowbench.sweep.study import WORST, Search, open_storage
 
 CONDITIONAL = {
     "family.network": ["mlp", "conv"],
