@@ -11,6 +11,8 @@ from flowbench.spec.run import FROZEN
 Kind = Literal["choice", "int", "uniform", "log", "log_gap_to_one"]
 KINDS: tuple[Kind, ...] = ("choice", "int", "uniform", "log", "log_gap_to_one")
 
+ROUNDING = 1e-12
+
 
 class Distribution(BaseModel):
     """The values of one key.
@@ -76,6 +78,16 @@ class Distribution(BaseModel):
     def applies(self, values: Mapping[str, Any]) -> bool:
         """Say whether the key is there, given the values of the keys before it."""
         return all(key in values and values[key] in allowed for key, allowed in self.when.items())
+
+    def holds(self, value: Any) -> bool:
+        """Say whether the key may have this value."""
+        if self.kind == "choice":
+            return value in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        whole = self.kind != "int" or float(value).is_integer()
+        # One minus a gap to one is a rounding error away from its bound.
+        return whole and self.low - ROUNDING <= value <= self.high + ROUNDING
 
     def grid(self) -> list[Any] | None:
         """Return every value, or None where they are a continuum."""

@@ -125,6 +125,8 @@ class EvaluationSpec(BaseModel):
     inversion_points: Count = 1024
     speed: bool = True
     """Measure sampling speed; off inside sweeps, where it is a stage of its own."""
+    rough_speed: bool = False
+    """Time sampling roughly, beside whatever else runs: for a search's own use, never ranked."""
     speed_batches: tuple[Count, ...] = (1, 64, 1024)
     samples: Count = 64
     """Samples kept to look at."""

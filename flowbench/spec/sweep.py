@@ -21,6 +21,16 @@ from flowbench.spec.run import (
     RunSpec,
     TrainingSpec,
 )
+from flowbench.spec.search import (
+    Budget,
+    Confirm,
+    Constraints,
+    FamilySearch,
+    Objective,
+    Pruner,
+    Sampler,
+    StopHopeless,
+)
 from flowbench.spec.validation import validated
 
 DECIDED = {
@@ -30,57 +40,49 @@ DECIDED = {
     "training.devices": "resources.devices_per_trial",
     "evaluation.split": "the stage (validation while tuning, test when confirming)",
     "evaluation.speed": "the stage (speed is measured last, alone)",
+    "evaluation.rough_speed": "objectives and constraints",
     "family.name": "the key under families",
 }
 """Keys that other parts of a sweep file decide."""
 
 
-class FamilySearch(BaseModel):
-    """How one family is searched."""
-
-    model_config = FROZEN
-
-    search: dict[str, Distribution] = {}
-    """Keys searched for this family, beside the sweep's common ones (which these replace)."""
-    fixed: dict[str, Any] = {}
-    """Keys that are the same in every trial of this family."""
-
-
-class Budget(BaseModel):
-    """What every family may spend on every data set."""
-
-    model_config = FROZEN
-
-    unit: Literal["epochs", "device_seconds"] = "epochs"
-    per_trial: Positive = 20
-    trials: Count | None = None
-    """Trials of each family on each data set; a grid needs none."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.unit == "epochs" and not float(self.per_trial).is_integer():
-            raise ValueError("per_trial counts epochs: a whole number is expected")
-        return self
-
-
-class Confirm(BaseModel):
-    """Runs of the best configuration with fresh seeds; they alone touch the test split."""
-
-    model_config = FROZEN
-
-    seeds: Annotated[int, Field(ge=0)] = 5
+Engine = Literal["local", "ray", "slurm"]
+"""Where trials run: on this machine, on a Ray cluster, as Slurm jobs."""
 
 
 class Resources(BaseModel):
-    """What runs at once."""
+    """What runs at once, where, and within which limits."""
 
     model_config = FROZEN
 
+    engine: Engine = "local"
     slots: Count = 1
     """Trials that run side by side."""
     devices_per_trial: Count = 1
+    """Ranks of a trial, in all, each on a device of its own."""
+    nodes_per_trial: Count = 1
+    """Machines that a trial's ranks are spread over, evenly."""
     retries: Annotated[int, Field(ge=0)] = 2
     """New attempts at a trial whose process was lost."""
+    hang_seconds: Positive | None = 1800
+    """Time without a step, a validated batch or a new stage after which a trial hangs."""
+    trial_seconds: Positive | None = None
+    """Time that an attempt may take, whatever it does; null sets no limit."""
+    memory_gib: Positive | None = None
+    """What each rank may allocate on a CPU; null sets no limit."""
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.devices_per_trial % self.nodes_per_trial:
+            raise ValueError(
+                f"devices_per_trial = {self.devices_per_trial} cannot be spread evenly over"
+                f" nodes_per_trial = {self.nodes_per_trial}"
+            )
+        if self.nodes_per_trial > 1 and self.engine == "local":
+            raise ValueError(
+                "nodes_per_trial: engine = 'local' is one machine; allowed: ray, slurm"
+            )
+        return self
 
 
 class SweepSpec(BaseModel):
@@ -96,9 +98,17 @@ class SweepSpec(BaseModel):
     training: TrainingSpec = TrainingSpec()
     """Common to all trials, where it is not searched."""
     evaluation: EvaluationSpec = EvaluationSpec()
-    sampler: Literal["tpe", "random", "qmc", "grid", "nsga2"] = "tpe"
-    pruner: Literal["none", "median", "hyperband", "asha"] = "none"
+    sampler: Sampler = "tpe"
+    pruner: Pruner = "none"
+    objectives: tuple[Objective, ...] = ("bits_per_dim",)
+    """With `sampling_time` beside it the search looks for the best of both; the best likelihood is
+    confirmed all the same."""
+    constraints: Constraints = Constraints()
     budget: Budget
+    warm_start: str | None = None
+    """An earlier sweep, whose best configurations are tried first where they fit this one."""
+    stop_hopeless: StopHopeless | None = None
+    """Null searches every family to the end."""
     confirm: Confirm = Confirm()
     resources: Resources = Resources()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -147,16 +157,50 @@ class SweepSpec(BaseModel):
                             f"sampler = 'grid': {key} is {distribution.kind}; a grid takes choice"
                             " or int"
                         )
-        if self.sampler != "grid" and self.budget.trials is None:
-            raise ValueError("budget.trials: missing; only a grid knows it by itself")
+        self._check_search()
         return self
+
+    def _check_search(self) -> None:
+        """Refuse what cannot be searched together."""
+        budget = self.budget
+        if self.sampler != "grid" and budget.trials is None and budget.total is None:
+            raise ValueError(
+                "budget.trials: missing; only a grid knows it by itself (budget.total is the other"
+                " way to say it)"
+            )
+        if self.objectives not in ALLOWED_OBJECTIVES:
+            raise ValueError(
+                f"objectives = {list(self.objectives)}: allowed: [bits_per_dim] or [bits_per_dim,"
+                " sampling_time]"
+            )
+        if len(self.objectives) > 1 and self.pruner != "none":
+            raise ValueError(
+                f"pruner = {self.pruner!r}: trials with several objectives cannot be pruned;"
+                " allowed: none"
+            )
+        if self.sampler == "grid":
+            if budget.total is not None:
+                raise ValueError("budget.total: a grid is counted in budget.trials")
+            if self.warm_start is not None:
+                raise ValueError("warm_start: sampler = 'grid' tries every configuration by itself")
+        if self.warm_start == self.name:
+            raise ValueError(f"warm_start = {self.name!r}: an earlier sweep is expected")
+        if self.stop_hopeless is not None and len(self.families) == 1:
+            raise ValueError("stop_hopeless: one family has no other to be behind")
 
     @property
     def hash(self) -> str:
-        """Digits of the SHA-256 of everything that decides the trials; slots and retries do not."""
-        decides = self.model_dump(mode="json", exclude={"resources": {"slots", "retries"}})
+        """Digits of the SHA-256 of everything that decides the trials; where they run does not."""
+        free = set(Resources.model_fields) - {"devices_per_trial", "trial_seconds", "memory_gib"}
+        decides = self.model_dump(mode="json", exclude={"resources": free})
         text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def times_sampling(self) -> bool:
+        """Whether tuning trials must time how they sample."""
+        limited = self.constraints.milliseconds_per_sample is not None
+        return limited or "sampling_time" in self.objectives
 
     @property
     def tune_seed(self) -> int:
@@ -218,11 +262,22 @@ class SweepSpec(BaseModel):
             family=validated(FamilySpec, sections["family"], "family", where),
             data=data,
             training=validated(TrainingSpec, sections["training"], "training", where),
-            evaluation=self.evaluation.model_copy(update={"split": split, "speed": False}),
+            evaluation=self.evaluation.model_copy(
+                update={
+                    "split": split,
+                    "speed": False,
+                    "rough_speed": split == "validation" and self.times_sampling,
+                }
+            ),
             data_seed=self.data_seed,
             model_seed=model_seed,
         )
 
+
+ALLOWED_OBJECTIVES: tuple[tuple[Objective, ...], ...] = (
+    ("bits_per_dim",),
+    ("bits_per_dim", "sampling_time"),
+)
 
 SEEDS_APART = 1000
 """Model seeds between those of two sweep seeds."""
