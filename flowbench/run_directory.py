@@ -1,6 +1,7 @@
 """The protocol between a trial and its driver: files under `runs/<id>/`, written atomically.
 
 runs/<id>/spec.json                      the resolved RunSpec
+runs/<id>/speed.json                     a TrialResult: the sampling speed, measured later, alone
 runs/<id>/attempt-<n>/events.jsonl       what happened, one JSON object a line (rank 0 writes)
 runs/<id>/attempt-<n>/result.json        the TrialResult: present if and only if it is final
 runs/<id>/attempt-<n>/PRUNE              the driver's wish that the trial stop
@@ -163,6 +164,11 @@ class RunDirectory:
         if not path.is_file():
             raise InputError(f"{self.id}: no such run under {self.path.parent}")
         return validated(RunSpec, json.loads(path.read_text()), where={"": str(path)})
+
+    @property
+    def speed_path(self) -> Path:
+        """Where the later measurement of the model's sampling speed is."""
+        return self.path / "speed.json"
 
     def attempts(self) -> list[AttemptDirectory]:
         """Return the attempts, oldest first."""

@@ -158,14 +158,9 @@ def result_tags(result: TrialResult) -> dict[str, str]:
     return {schema.OUTCOME: result.outcome, schema.REASON: result.reason, **labels}
 
 
-def speed_path(run: RunDirectory) -> Path:
-    """Return where the later measurement of a run's sampling speed is."""
-    return run.path / "speed.json"
-
-
 def speed_result(run: RunDirectory) -> TrialResult | None:
     """Return the measurement of a run's sampling speed, None where there is none."""
-    path = speed_path(run)
+    path = run.speed_path
     return TrialResult.model_validate_json(path.read_text()) if path.is_file() else None
 
 

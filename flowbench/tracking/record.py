@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flowbench.run_directory import RunDirectory
 from flowbench.spec.vocabulary import Outcome
 from flowbench.tracking import schema
-from flowbench.tracking.facts import Facts, Point, result_tags, speed_path, speed_result
+from flowbench.tracking.facts import Facts, Point, result_tags, speed_result
 from flowbench.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Recorder:
         result = speed_result(run)
         if result is None or self._has(name):
             return
-        ended = speed_path(run).stat().st_mtime
+        ended = run.speed_path.stat().st_mtime
         tags = Facts.read(run).tags() | result_tags(result)
         tags |= {schema.STAGE: "speed", schema.MEASURES: run.id}
         mlflow_id = self._begin(client, name, tags, ended - result.seconds)

@@ -11,15 +11,13 @@ from flowbench.run_directory import DISK_FULL, RunDirectory, TrialResult, write_
 from flowbench.training.placement import device_type
 from flowbench.trial.ending import is_disk_full
 
-SPEED_FILE = "speed.json"
-
 
 def measure(runs: list[RunDirectory]) -> int:
     """Write each run's `speed.json`; return the exit code."""
     try:
         for run in runs:
             result = measured(run)
-            write_atomically(run.path / SPEED_FILE, result.model_dump_json(indent=1))
+            write_atomically(run.speed_path, result.model_dump_json(indent=1))
     except OSError as error:
         if not is_disk_full(error):
             raise
