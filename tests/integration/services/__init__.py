@@ -1,0 +1,1 @@
+"""Real services of this machine's own, started and stopped by tests or by hand."""
