@@ -28,6 +28,8 @@ REPEATS = range(3, 201)
 """Fewest and most timed calls of a batch size; between them time decides."""
 SECONDS = 1.0
 """Time given to each batch size, once the fewest calls are done; also to its warm-up."""
+LONGEST = 10.0
+"""Time after which even the fewest calls are cut short, to one at the least."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def timed(call: Callable[[], object], device: torch.device) -> Timing:
         _wait(device)
         seconds.append(time.perf_counter() - start)
         total += seconds[-1]
-        if total > SECONDS and len(seconds) >= REPEATS.start:
+        if total > (SECONDS if len(seconds) >= REPEATS.start else LONGEST):
             break
     quartiles = torch.tensor(seconds, dtype=torch.float64).quantile(
         torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)

@@ -157,3 +157,10 @@ def test_calls_are_warmed_up_and_repeated_within_bounds():
     timing = speed.timed(lambda: calls.append(1), torch.device("cpu"))
     assert timing.repeats == len(calls) - speed.WARM_UPS == speed.REPEATS.stop - 1
     assert timing.median > 0
+
+
+def test_slow_calls_are_repeated_less_and_very_slow_ones_not_at_all(monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 0.0)
+    assert speed.timed(lambda: None, torch.device("cpu")).repeats == speed.REPEATS.start
+    monkeypatch.setattr(speed, "LONGEST", 0.0)
+    assert speed.timed(lambda: None, torch.device("cpu")).repeats == 1
