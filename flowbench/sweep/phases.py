@@ -14,6 +14,7 @@ from flowbench.spec.run import FamilySpec, RunSpec
 from flowbench.spec.sweep import SweepSpec, slug
 from flowbench.spec.vocabulary import Stage
 from flowbench.sweep.driver import Work
+from flowbench.sweep.hopeless import is_hopeless
 from flowbench.sweep.reuse import FinishedRuns
 from flowbench.sweep.study import OBJECTIVE, Asked, Search
 from flowbench.tracking.provenance import Provenance, git_commit
@@ -51,7 +52,7 @@ class Cell:
             asked: Asked | None = self.recovered.pop(0)
         else:
             asked = None if self.spent else self.search.ask()
-            self.spent = asked is None
+            self.spent = asked is None and self.search.exhausted
         if asked is not None:
             self.open.add(asked.number)
         return asked
@@ -107,7 +108,7 @@ class SweepPlan:
 
     def next(self) -> Work | None:
         """Return the next run: cells take turns at tuning, and confirm once they are tuned."""
-        tuning = [cell for cell in self.cells.values() if cell.recovered or not cell.spent]
+        tuning = [cell for cell in self.cells.values() if cell.recovered or not self._tuned(cell)]
         for cell in sorted(tuning, key=lambda cell: cell.search.begun):
             asked = cell.next_tune()
             if asked is not None:
@@ -117,6 +118,16 @@ class SweepPlan:
             if confirming is not None:
                 return self._work(cell, "confirm", *confirming)
         return None
+
+    def _tuned(self, cell: Cell) -> bool:
+        """Say whether a cell has no new configuration to try, at least for now."""
+        rule, data = self.sweep.stop_hopeless, cell.search.label
+        if cell.spent or rule is None:
+            return cell.spent
+        rivals = [each.search for each in self.cells.values() if each.search.label == data]
+        hopeless = is_hopeless(cell.search, rivals, rule)
+        cell.spent = hopeless and not cell.open  # one that still runs may change it
+        return hopeless
 
     def event(self, work: Work, event: dict[str, Any]) -> bool:
         """Take note of what a run said; a tuning trial may have to be pruned."""
@@ -132,10 +143,7 @@ class SweepPlan:
         """Tell Optuna, and mirror the run into the record."""
         cell, number = self._cell(work), _number(work)
         if work.provenance.stage == "tune":
-            value = result.metrics.get(OBJECTIVE)
-            cell.search.tell(
-                number, result.outcome, value, reason=result.reason, baseline=cell.baseline
-            )
+            cell.search.tell(number, result, baseline=cell.baseline)
             cell.open.discard(number)
         elif result.outcome == "completed":
             cell.confirmed[number] = work.run

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
+def startup_trials(sweep: SweepSpec, family: str) -> int:
+    """Return how many trials come before those that a model chooses.
+
+    Of few trials a third is spent at random; Optuna's ten would be all of them.
+    """
+    return max(2, min(10, trial_count(sweep, family) // 3))
+
+
 def sampler(sweep: SweepSpec, family: str, label: str, number: int) -> "BaseSampler":
     """Return the sampler that draws one trial.
 
@@ -42,11 +50,10 @@ def sampler(sweep: SweepSpec, family: str, label: str, number: int) -> "BaseSamp
                     warn_independent_sampling=False,
                 )
         case "nsga2":
-            population = max(4, min(50, (sweep.budget.trials or 50) // 4))
+            population = max(4, min(50, trial_count(sweep, family) // 4))
             return samplers.NSGAIISampler(seed=seed, population_size=population)
         case "tpe":
-            # Of few trials a third is spent at random; Optuna's ten would be all of them.
-            startup = max(2, min(10, trial_count(sweep, family) // 3))
+            startup = startup_trials(sweep, family)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # `group` is marked experimental
                 return samplers.TPESampler(

@@ -66,22 +66,57 @@ def grid(space: Space, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
                 continue
             longer += [{**point, key: value} for value in distribution.grid() or []]
         points = longer
-    return [
-        {key: _parameter(space[key], value) for key, value in point.items()} for point in points
-    ]
+    return [_parameters(space, point) for point in points]
 
 
 def trial_count(sweep: SweepSpec, family: str) -> int:
-    """Return how many tuning trials a family has on each data set."""
-    wanted = sweep.budget.trials
+    """Return how many tuning trials a family has on each data set; of a total, the fewest."""
+    budget = sweep.budget
+    if budget.total is not None:
+        return int(budget.total // budget.per_trial)
+    wanted = budget.trials
     if sweep.sampler != "grid":
         return wanted or 0
     points = len(grid(sweep.space(family), sweep.families[family].fixed))
     return min(points, wanted or points)
 
 
-def _parameter(distribution: Distribution, value: Any) -> Any:
-    return _word(value) if distribution.kind == "choice" else value
+def fitting(
+    space: Space, fixed: Mapping[str, Any], found: Mapping[str, Any]
+) -> "dict[str, Any] | None":
+    """Return a configuration as Optuna's parameters of this space, or None where it does not fit.
+
+    Args:
+        space: the keys in the order of `SweepSpec.space`.
+        fixed: the family's fixed values, which the configuration must not contradict.
+        found: a configuration from elsewhere; keys that do not apply here are left out.
+    """
+    if any(key in found and found[key] != value for key, value in fixed.items()):
+        return None
+    point: dict[str, Any] = {}
+    for key, distribution in space.items():
+        if distribution.applies({**fixed, **point}):
+            if key not in found or not distribution.holds(found[key]):
+                return None
+            point[key] = found[key]
+    return _parameters(space, point)
+
+
+def _parameters(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by their keys as Optuna knows them."""
+    return dict(_parameter(key, space[key], value) for key, value in point.items())
+
+
+def _parameter(key: str, distribution: Distribution, value: Any) -> tuple[str, Any]:
+    low, high = distribution.low, distribution.high
+    match distribution.kind:
+        case "choice":
+            return key, _word(value)
+        case "log_gap_to_one":
+            # One minus a bound is not the bound to the last bit.
+            return gap_name(key), min(max(1 - value, 1 - high), 1 - low)
+        case _:
+            return key, value
 
 
 def _word(choice: Any) -> bool | int | float | str | None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowbench.run_directory import TrialResult
+from flowbench.spec.search import Objective
 from flowbench.spec.sweep import SweepSpec
-from flowbench.spec.vocabulary import Outcome
-from flowbench.sweep.constraints import FAILURE, SHUNNED
+from flowbench.sweep.constraints import FAILURE, SAMPLING_TIME, SHUNNED, violations
 from flowbench.sweep.pruners import pruner
 from flowbench.sweep.samplers import sampler
 from flowbench.sweep.space import grid, suggest, trial_count
+from flowbench.sweep.warm import earlier_points
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
 OBJECTIVE = "val/bits_per_dim"
+MEASURED: dict[Objective, str] = {"bits_per_dim": OBJECTIVE, "sampling_time": SAMPLING_TIME}
+"""The metric of each objective."""
 
 
 def open_storage(path: Path) -> "RDBStorage":
@@ -59,6 +63,7 @@ class Search:
     def __init__(self, storage: "RDBStorage", sweep: SweepSpec, family: str, label: str) -> None:
         import optuna
 
+        self.storage = storage
         self.sweep = sweep
         self.family = family
         self.label = label
@@ -67,27 +72,40 @@ class Search:
         self.study: Study = optuna.create_study(
             storage=storage,
             study_name=f"{sweep.name}/{family}/{label}",
-            direction="minimize",
+            directions=["minimize"] * len(sweep.objectives),
             load_if_exists=True,
             sampler=sampler(sweep, family, label, 0),
             pruner=pruner(sweep, family),
         )
         self._live: dict[int, Trial] = {}
-        if sweep.sampler == "grid":
-            self._enqueue_grid()
+        self._enqueue()
 
     @property
-    def trials(self) -> int:
-        """How many trials this search has."""
-        return trial_count(self.sweep, self.family)
+    def trials(self) -> int | None:
+        """How many trials this search has; None where its budget is a total."""
+        return None if self.sweep.budget.total else trial_count(self.sweep, self.family)
 
     @property
     def begun(self) -> int:
         """How many trials were asked for."""
-        from optuna.trial import TrialState
+        return len(self._begun())
 
-        trials = self.study.get_trials(deepcopy=False)
-        return sum(trial.state != TrialState.WAITING for trial in trials)
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial can follow, however those end that run."""
+        return not self._has_room(running=0.0)
+
+    def _has_room(self, running: float) -> bool:
+        """Say whether the budget pays for another trial where each running one takes `running`."""
+        budget = self.sweep.budget
+        trials = self._begun()
+        if budget.total is None:
+            return len(trials) < trial_count(self.sweep, self.family)
+        taken = sum(
+            trial.user_attrs.get("spent", 0.0) if trial.state.is_finished() else running
+            for trial in trials
+        )
+        return taken + budget.per_trial <= budget.total
 
     def running(self) -> list[Asked]:
         """Return the trials that an earlier driver asked for and did not tell of."""
@@ -103,15 +121,14 @@ class Search:
         return asked
 
     def ask(self) -> Asked | None:
-        """Return the next configuration, or None where the budget is spent.
+        """Return the next configuration, or None where the budget does not pay for one now.
 
         The sampler is seeded anew from the sweep's seed and the trial's number: a sweep of one
         slot gives the same trials each time, and after any interruption.
         """
-        begun = self.begun
-        if begun >= self.trials:
+        if not self._has_room(running=self.sweep.budget.per_trial):
             return None
-        self.study.sampler = self._sampler(begun)
+        self.study.sampler = self._sampler(self.begun)
         trial = self.study.ask()
         self._live[trial.number] = trial
         return Asked(trial.number, self._suggest(trial))
@@ -126,35 +143,39 @@ class Search:
             trial.report(value, epoch)
         return bool(trial.should_prune())
 
-    def tell(
-        self, number: int, outcome: Outcome, value: float | None, *, reason: str, baseline: float
-    ) -> None:
+    def tell(self, number: int, result: TrialResult, *, baseline: float) -> None:
         """Tell how a trial ended, so that the sampler learns from every end it can learn from.
 
         Args:
             number: the trial.
-            outcome: how it ended.
-            value: its objective, where it has one.
-            reason: kept as the trial's user attribute.
+            result: how it ended, and what was measured.
             baseline: the Gaussian's bits/dim, the worst value to assume while none is known; NaN
                 where the data set has none.
         """
         from optuna.trial import TrialState
 
         trial = self._live.pop(number)
+        outcome = result.outcome
         trial.set_user_attr("outcome", outcome)
-        if reason:
-            trial.set_user_attr("reason", reason)
-        finite = value if value is not None and math.isfinite(value) else None
-        if outcome == "completed" and finite is None:
+        trial.set_user_attr("spent", self._spent(result))
+        if result.reason:
+            trial.set_user_attr("reason", result.reason)
+        own = [result.metrics.get(MEASURED[name], math.nan) for name in self.sweep.objectives]
+        if outcome == "completed" and not all(math.isfinite(value) for value in own):
             outcome = "diverged"
         if outcome == "completed":
             trial.set_constraint(FAILURE, 0.0)
-            self.study.tell(trial, finite)
+            for name, decades in violations(result.metrics, self.sweep.constraints).items():
+                trial.set_constraint(name, decades)
+            self.study.tell(trial, own)
         elif outcome in SHUNNED:
             trial.set_constraint(FAILURE, 1.0)
-            kept = finite if outcome == "not_invertible" else None
-            self.study.tell(trial, self._worst(baseline) if kept is None else kept)
+            keep = outcome == "not_invertible"
+            told = [
+                value if keep and math.isfinite(value) else worst
+                for value, worst in zip(own, self._worst(baseline), strict=True)
+            ]
+            self.study.tell(trial, told)
         elif outcome == "pruned":
             trial.set_constraint(FAILURE, 0.0)
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -162,30 +183,58 @@ class Search:
             self.study.tell(trial, state=TrialState.FAIL)
 
     def best(self) -> Asked | None:
-        """Return the best sound configuration; None where every trial failed."""
+        """Return the configuration of the best likelihood that violates nothing, None without."""
+        best = self._best()
+        return None if best is None else Asked(best.number, dict(best.user_attrs["values"]))
+
+    @property
+    def best_value(self) -> float:
+        """Bits/dim of the best configuration; infinite where there is none."""
+        best = self._best()
+        return math.inf if best is None else float(best.values[0])
+
+    @property
+    def finished(self) -> int:
+        """How many trials have ended, however they did."""
+        return sum(trial.state.is_finished() for trial in self._begun())
+
+    def _best(self) -> "FrozenTrial | None":
         from optuna.trial import TrialState
 
         sound = self._sound(TrialState.COMPLETE)
-        if not sound:
-            return None
-        best = min(sound, key=lambda trial: (trial.value, trial.number))
-        return Asked(best.number, dict(best.user_attrs["values"]))
+        return min(sound, key=lambda trial: (trial.values[0], trial.number), default=None)
+
+    def _begun(self) -> "list[FrozenTrial]":
+        from optuna.trial import TrialState
+
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state != TrialState.WAITING]
+
+    def _spent(self, result: TrialResult) -> float:
+        """Return what a trial takes of a total: what it took, or in full where it failed."""
+        if result.outcome not in ("completed", "pruned"):
+            return self.sweep.budget.per_trial
+        in_epochs = self.sweep.budget.unit == "epochs"
+        return max(result.epochs, 1) if in_epochs else result.device_seconds
 
     def _suggest(self, trial: "Trial") -> dict[str, Any]:
         values = suggest(trial, self.space, self.fixed)
         trial.set_user_attr("values", values)
         return values
 
-    def _worst(self, baseline: float) -> float:
-        """Return the worst finite value seen so far, else the baseline's, else `WORST`."""
+    def _worst(self, baseline: float) -> list[float]:
+        """Return the worst finite value of each objective so far, else the baseline or `WORST`."""
         from optuna.trial import TrialState
 
-        seen = [
-            trial.value
-            for trial in self._sound(TrialState.COMPLETE, TrialState.PRUNED)
-            if trial.value is not None and math.isfinite(trial.value)
+        known = self._sound(TrialState.COMPLETE, TrialState.PRUNED)
+        seen = [trial.values for trial in known if trial.values is not None]
+        unknown = [WORST] * len(self.sweep.objectives)
+        if math.isfinite(baseline):
+            unknown[0] = baseline
+        return [
+            max((v[i] for v in seen if math.isfinite(v[i])), default=unknown[i])
+            for i in range(len(unknown))
         ]
-        return max(seen, default=baseline if math.isfinite(baseline) else WORST)
 
     def _sound(self, *states: "TrialState") -> "list[FrozenTrial]":
         """Return the trials in these states whose value is their own and violates nothing."""
@@ -198,13 +247,20 @@ class Search:
     def _sampler(self, number: int) -> "BaseSampler":
         return sampler(self.sweep, self.family, self.label, number)
 
-    def _enqueue_grid(self) -> None:
-        if self.study.user_attrs.get("grid"):
+    def _enqueue(self) -> None:
+        """Put what is to be tried first into the study, once."""
+        sweep = self.sweep
+        if self.study.user_attrs.get("enqueued"):
             return
-        for point in grid(self.space, self.fixed)[: self.trials]:
+        points = []
+        if sweep.sampler == "grid":
+            points = grid(self.space, self.fixed)[: trial_count(sweep, self.family)]
+        elif sweep.warm_start is not None:
+            points = earlier_points(self.storage, sweep, self.family, self.label)
+        for point in points:
             self.study.enqueue_trial(point, skip_if_exists=True)
-        self.study.set_user_attr("grid", True)
+        self.study.set_user_attr("enqueued", True)
 
 
 WORST = 1e3
-"""Bits/dim told for a failure where nothing else is known."""
+"""Bits/dim (or milliseconds) told for a failure where nothing else is known."""

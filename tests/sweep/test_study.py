@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from scipy import stats
 from stand_in_sweep import tiny_sweep
 
+from flowbench.run_directory import TrialResult
 from flowbench.spec.distributions import Distribution
 from flowbench.sweep.constraints import FAILURE
 from flowbench.sweep.space import grid, suggest, trial_count
@@ -26,10 +27,12 @@ def search_of(path, **changes):
     return Search(open_storage(path / "optuna.db"), sweep, next(iter(sweep.families)), "moons")
 
 
-def finish(search, asked, outcome="completed", value=None, baseline=math.nan):
+def finish(search, asked, outcome="completed", value=None, *, baseline=math.nan, epochs=3, **more):
     if value is None and outcome == "completed":
         value = abs(math.log10(asked.values["training.learning_rate"]) + 3)
-    search.tell(asked.number, outcome, value, reason="", baseline=baseline)
+    metrics = {"val/bits_per_dim": math.nan if value is None else value}
+    result = TrialResult(outcome=outcome, metrics={**metrics, **more}, epochs=epochs)
+    search.tell(asked.number, result, baseline=baseline)
 
 
 def go_through(search):
@@ -165,7 +168,7 @@ def test_failures_are_told_the_worst_value_seen_and_pruned_trials_stay_pruned(tm
     for outcome, value in ends:
         asked = search.ask()
         search.report(asked.number, 0, 3.0)
-        search.tell(asked.number, outcome, value, reason="why", baseline=math.nan)
+        finish(search, asked, outcome, value)
     trials = search.study.trials
     assert [trial.state for trial in trials] == [
         *[TrialState.COMPLETE] * 4, TrialState.PRUNED, TrialState.COMPLETE
