@@ -13,6 +13,9 @@ Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="An MLflow record; default runs/mlflow.db.")
 ]
 
+UNLIMITED = 1000
+"""Letters in a line of what is not read in a terminal."""
+
 
 def compare(
     sweep: Sweep = None,
@@ -36,7 +39,10 @@ def compare(
     elif as_csv:
         print(render.as_csv(table), end="")
     else:
-        console().print(render.rendered(table, found))
+        out = console()
+        # A file or a pipe has no edge to wrap at.
+        out.width = out.width if out.is_terminal else UNLIMITED
+        out.print(render.rendered(table, found, out.width))
 
 
 def report(

@@ -2,32 +2,75 @@
 
 import json
 import math
+import textwrap
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from flowbench.compare.columns import present, written
+from flowbench.compare.columns import Column, present, written
 from flowbench.compare.fairness import Flag
+from flowbench.compare.frame import PROTOCOL
+
+FIRST_TO_GO = ("parameters", "seeds", "excess", "speed_b1024", "gain")
+"""Columns that a narrow terminal does without, in this order; the measure of the rank stays."""
+
+PADDING = 2
 
 
-def rendered(table: pd.DataFrame, flags: list[Flag]) -> RenderableType:
-    """Lay the leaderboard out for a terminal: a table a data set, then what to read with it."""
+def rendered(table: pd.DataFrame, flags: list[Flag], width: int | None = None) -> RenderableType:
+    """Lay the leaderboard out for a terminal: a table a data set, then what to read with it.
+
+    Args:
+        table: the leaderboard.
+        flags: what to read with it.
+        width: letters in a line; None for as many as it takes.
+    """
     parts: list[RenderableType] = []
-    for name, rows in table.groupby("data", sort=True):
-        columns = present(rows, compact=True)
-        built = Table(title=escape(f"{name} ({rows['split'].iloc[0]})"), title_justify="left")
+    for (name, *_), rows in table.groupby(PROTOCOL, sort=True):
+        columns, left_out = _fitting(rows, width)
+        built = Table(
+            title=escape(f"{name} ({rows['split'].iloc[0]})"), title_justify="left",
+            box=SIMPLE_HEAD, padding=(0, PADDING, 0, 0), pad_edge=False, show_edge=False,
+        )  # fmt: skip
         for column in columns:
             justify: Any = "left" if column.kind == "text" else "right"
-            built.add_column(escape(column.title), justify=justify)
+            room = _width(rows, column)
+            title = "\n".join(textwrap.wrap(column.title, room))
+            built.add_column(escape(title), justify=justify, width=room, no_wrap=True)
         for _, row in rows.iterrows():
             cells = (escape(written(row.to_dict(), column)) for column in columns)
             built.add_row(*cells, style="bold" if row["best"] else None)
         parts.append(built)
+        if left_out:
+            parts.append(f"[dim]no room for: {', '.join(left_out)} (--csv has every column)[/]")
+        parts.append("")
     parts += [f"[yellow]![/] [bold]{escape(f.data)}[/] {escape(f.sentence)}" for f in flags]
     return Group(*parts)
+
+
+def _fitting(rows: pd.DataFrame, width: int | None) -> tuple[list[Column], list[str]]:
+    """Return the columns that have room side by side, and the titles of those that have not."""
+    columns = present(rows, compact=True)
+    left_out: list[str] = []
+    ranked_by = rows["ranked_by"].iloc[0]
+    for key in (*FIRST_TO_GO, "bits_per_dim"):
+        needed = sum(_width(rows, column) + PADDING for column in columns)
+        if width is None or needed <= width:
+            break
+        if key != ranked_by:
+            left_out += [column.title for column in columns if column.key == key]
+            columns = [column for column in columns if column.key != key]
+    return columns, left_out
+
+
+def _width(rows: pd.DataFrame, column: Column) -> int:
+    """Return the letters that a column needs: its cells whole, its title word by word."""
+    cells = [written(row.to_dict(), column) for _, row in rows.iterrows()]
+    return max(map(len, [*cells, *column.title.split()]))
 
 
 def as_json(table: pd.DataFrame, flags: list[Flag]) -> str:
