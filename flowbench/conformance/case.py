@@ -203,11 +203,16 @@ class Case:
         """Condition numbers of decode's Jacobians at `z`, ``(N,)``."""
         return condition(self.jacobian_at_z)
 
-    def condition_of(self, name: str) -> Tensor:
-        """Return the condition numbers behind one of `numbers`; zeros where there is no map."""
+    def stretch_of(self, name: str) -> Tensor:
+        """Return the Jacobians' norms behind one of `numbers`; zeros where there is no map."""
         if name.startswith("decode"):
-            return self.condition_at_z
-        return self.condition_at_x if self.can_encode else self.x.new_zeros(len(self.x))
+            jacobian = self.jacobian_at_z
+        elif self.can_encode:
+            jacobian = self.jacobian_at_x
+        else:
+            return self.x.new_zeros(len(self.x))
+        norms: Tensor = torch.linalg.matrix_norm(jacobian, 2)
+        return norms
 
     def well(self, condition: Tensor) -> Tensor:
         """Return which points are well conditioned, ``(N,)``.

@@ -49,14 +49,14 @@ def direction(model: nn.Module) -> Direction:
     return [(n, torch.randn_like(p)) for n, p in model.named_parameters() if p.requires_grad]
 
 
-def slope_along(model: nn.Module, along: Direction, value: Tensor) -> Tensor:
-    """Return the derivative of a scalar in a direction of the model's parameters, by autograd."""
+def slopes_along(model: nn.Module, along: Direction, value: Tensor) -> Tensor:
+    """Return a scalar's derivative in a direction of each parameter tensor, by autograd."""
     parameters = [model.get_parameter(name) for name, _ in along]
     gradients = torch.autograd.grad(value, parameters, allow_unused=True)
     pairs = zip(gradients, along, strict=True)
-    return sum(
-        ((gradient * each).sum() for gradient, (_, each) in pairs if gradient is not None),
-        start=value.new_zeros(()),
+    zero = value.new_zeros(())
+    return torch.stack(
+        [zero if gradient is None else (gradient * each).sum() for gradient, (_, each) in pairs]
     )
 
 
@@ -68,7 +68,9 @@ def _against_difference(case: Case, *, encoding: bool) -> Finding | None:
     if not along:
         return None
     value = _objective(case, model, encoding=encoding)
-    slope = slope_along(model, along, value) if value.requires_grad else torch.zeros_like(value)
+    slope = value.new_zeros(())
+    if value.requires_grad:
+        slope = slopes_along(model, along, value).sum()
     findings = []
     for step in STEPS:
         difference = _central_difference(case, model, along, step, encoding=encoding)

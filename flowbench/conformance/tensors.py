@@ -81,9 +81,8 @@ def rows_independent(case: Case) -> Finding:
                 whole[name][rows].flatten(1) if whole[name].dim() > 1 else whole[name][rows, None]
             )
             errors.append(distance(part[name].reshape(true.shape), true))
-            condition = case.condition_of(name)[rows]
-            noise = ROW_TOLERANCE + 100 * torch.finfo(true.dtype).eps * condition
-            limits.append(noise * true.abs().amax(1).clamp(min=1))
+            noise = 100 * torch.finfo(true.dtype).eps * case.stretch_of(name)[rows]
+            limits.append((ROW_TOLERANCE + noise) * true.abs().amax(1).clamp(min=1))
     return worst(torch.cat(errors), torch.cat(limits))
 
 

@@ -13,7 +13,11 @@ Configuration = dict[str, Any]
 SMALL: Configuration = {"depth": 2, "hidden": (8, 8), "width": 8}
 """Sizes that make a check quick, of keys that mean the same in every family."""
 
-VARIED: dict[str, tuple[Any, ...]] = {"split_ratio": (0.5, 0.3), "bottleneck": (None, 1)}
+VARIED: dict[str, tuple[Any, ...]] = {
+    "split_ratio": (0.5, 0.3),
+    "bottleneck": (None, 1),
+    "lipschitz": (0.97, 0.5),
+}
 """Further choices for keys that are numbers but change how a model is built."""
 
 
