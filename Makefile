@@ -2,21 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/pip install --quiet --progress-bar on
 
 .PHONY: demo test test-data test-integration integration-packages lint format type-check install clean
 
-install: $(STAMP)
+install: $(VENV)/.developing
 
 # torch is pinned and installed first: left open, it brings gigabytes of GPU libraries.
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.running: pyproject.toml constraints.txt
+	@echo "installing FlowBench into $(VENV): a minute or two"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --progress-bar on --upgrade pip
-	$(BIN)/pip install --quiet --progress-bar on -c constraints.txt torch
-	$(BIN)/pip install --quiet --progress-bar on -c constraints.txt -e ".[dev]"
+	$(PIP) --upgrade pip
+	$(PIP) -c constraints.txt torch
+	$(PIP) -c constraints.txt -e .
 	touch $@
 
-demo: install  ## six families on digits and moons, the leaderboard and a report
+$(VENV)/.developing: $(VENV)/.running
+	$(PIP) -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/.running  ## six families on digits and moons, the leaderboard and a report
 	$(BIN)/flowbench sweep run sweeps/demo.yaml
 	$(BIN)/flowbench compare demo
 	$(BIN)/flowbench report demo

@@ -104,11 +104,13 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
         line={"color": "#808890", "width": 1.5, "dash": "dash"},
     ))  # fmt: skip
     colour = np.log10(data["inversion"].clip(lower=SMALLEST))
+    above = labels_above(data)
     for family, look in looks(data["family"]).items():
         mine = data["family"] == family
         figure.add_trace(go.Scatter(
             x=data["speed"][mine], y=data["value"][mine], mode="markers+text", name=text(family),
-            text=[text(family)], textposition="top center", showlegend=False,
+            text=[text(family)], showlegend=False,
+            textposition="top center" if above[family] else "bottom center",
             error_y={"type": "data", "array": data["se"][mine].map(_wide), "thickness": 1.2,
                      "color": look.colour},
             marker={
@@ -126,6 +128,11 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(type="log", title=f"samples per second at batch {batch:,}", dtick=1)
     figure.update_yaxes(title=MEASURES[str(data["measure"].iloc[0])] if len(data) else "")
     return _finished(figure, height=420)
+
+
+def labels_above(data: pd.DataFrame) -> dict[str, bool]:
+    """Put names above and below their points in turn, so that neighbours do not overprint."""
+    return {family: i % 2 == 0 for i, family in enumerate(data.sort_values("speed")["family"])}
 
 
 def curves_data(frame: Frame, rows: pd.DataFrame) -> pd.DataFrame:

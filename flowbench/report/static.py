@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from flowbench.report.figures import MEASURES, SMALLEST, shown_baselines
+from flowbench.report.figures import MEASURES, SMALLEST, labels_above, shown_baselines
 from flowbench.report.theme import looks
 
 # A fixed salt and no date: the same numbers give the same file, byte for byte.
@@ -58,6 +58,7 @@ def trade_off_static(data: pd.DataFrame) -> Figure:
         low, high = (known.min(), known.max()) if len(known) else (1e-7, 1.0)
         norm = LogNorm(low, max(high, low * 10))
         colours = ScalarMappable(norm, "cividis")
+        above = labels_above(data)
         for row in data.to_dict("records"):
             look = looks(data["family"])[row["family"]]
             error = row["inversion"]
@@ -68,7 +69,7 @@ def trade_off_static(data: pd.DataFrame) -> Figure:
             )  # fmt: skip
             axes.annotate(
                 plain(row["family"]), (row["speed"], row["value"]), textcoords="offset points",
-                xytext=(0, 8), ha="center", fontsize=8,
+                xytext=(0, 8 if above[row["family"]] else -15), ha="center", fontsize=8,
             )  # fmt: skip
         axes.set_xscale("log")
         batch = int(data["batch"].iloc[0]) if len(data) else 0
