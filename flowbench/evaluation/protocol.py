@@ -11,10 +11,12 @@ from flowbench.evaluation.inversion import measure_inversion
 from flowbench.evaluation.likelihood import draws_needed, measure_likelihood, score_split
 from flowbench.evaluation.measuring import held_out_context, place
 from flowbench.evaluation.result import Evaluation
+from flowbench.evaluation.rough import BATCH, rough_sampling_time
 from flowbench.evaluation.samples import save_samples
 from flowbench.evaluation.speed import measure_speed
 from flowbench.families.flow import Flow
 from flowbench.spec.run import EvaluationSpec
+from flowbench.spec.vocabulary import SAMPLING_TIME
 
 PROTOCOL = "quick"
 POINTS_FILE = "points.parquet"
@@ -50,6 +52,10 @@ def evaluate(
             flow, data, spec.split, points=spec.inversion_points, batch_size=spec.batch_size
         )
         found |= Evaluation(inversion)
+    if spec.rough_speed:
+        say("rough speed")
+        context = held_out_context(flow, data, spec.split, BATCH)
+        found |= Evaluation({SAMPLING_TIME: rough_sampling_time(flow, context)})
     if spec.speed:
         say("speed")
         context = held_out_context(flow, data, spec.split, max(spec.speed_batches))

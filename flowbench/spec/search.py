@@ -65,7 +65,7 @@ class Constraints(BaseModel):
     inversion_error: Positive | None = None
     """Largest coordinate error of decode(encode(x)) on validation data, in flow coordinates."""
     memory_gib: Positive | None = None
-    """Peak memory of a rank: on its GPU, or of its process on a CPU."""
+    """Peak memory of a rank: on its GPU; on a CPU of its process, the libraries included."""
     milliseconds_per_sample: Positive | None = None
     """Time a sample in batches of 64, timed roughly, beside other trials."""
 

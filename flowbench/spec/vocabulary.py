@@ -36,3 +36,9 @@ Outcome = Literal[
     "code_error",
     "lost",
 ]
+
+INVERSION_ERROR = "inversion/flow/xzx/max"
+"""The ranked inversion error: the largest coordinate of a held-out point after a round trip."""
+SAMPLING_TIME = "rough/milliseconds_per_sample"
+"""Measured beside other trials for a search's own use; `sampling/...` is what is compared."""
+PEAK_MEMORY = "memory/peak_bytes"

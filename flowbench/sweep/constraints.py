@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from flowbench.spec.search import Constraints
-from flowbench.spec.vocabulary import Outcome
+from flowbench.spec.vocabulary import INVERSION_ERROR, PEAK_MEMORY, SAMPLING_TIME, Outcome
 
 FAILURE = "failure"
 """The constraint that a trial which diverged, ran out of memory or time, or is not invertible
@@ -13,11 +13,9 @@ violates: Optuna's samplers do not see failed trials at all, and would go there 
 SHUNNED: tuple[Outcome, ...] = ("diverged", "out_of_memory", "not_invertible", "timed_out")
 """Outcomes that say something of the configuration."""
 
-SAMPLING_TIME = "rough/milliseconds_per_sample"
-
 MEASURED_BY = {
-    "inversion_error": ("inversion/flow/xzx/max", 1.0),
-    "memory_gib": ("memory/peak_bytes", 2.0**30),
+    "inversion_error": (INVERSION_ERROR, 1.0),
+    "memory_gib": (PEAK_MEMORY, 2.0**30),
     "milliseconds_per_sample": (SAMPLING_TIME, 1.0),
 }
 """For each limit the metric that it is set on, and its unit in the metric's."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flowbench.run_directory import TrialResult
 from flowbench.spec.search import Objective
 from flowbench.spec.sweep import SweepSpec
-from flowbench.sweep.constraints import FAILURE, SAMPLING_TIME, SHUNNED, violations
+from flowbench.spec.vocabulary import SAMPLING_TIME
+from flowbench.sweep.constraints import FAILURE, SHUNNED, violations
 from flowbench.sweep.pruners import pruner
 from flowbench.sweep.samplers import sampler
 from flowbench.sweep.space import grid, suggest, trial_count

@@ -12,13 +12,14 @@ from flowbench.data.module import FlowData, open_data
 from flowbench.data.summary import baselines
 from flowbench.errors import NotInvertible
 from flowbench.evaluation import Evaluation, evaluate
+from flowbench.evaluation.rough import peak_memory
 from flowbench.evaluation.speed import device_name
 from flowbench.families.checkpoint import load_flow
 from flowbench.families.flow import Flow
 from flowbench.families.registry import create
 from flowbench.run_directory import AttemptDirectory, RunDirectory, TrialResult
 from flowbench.spec.run import RunSpec
-from flowbench.spec.vocabulary import SPLIT_PREFIX
+from flowbench.spec.vocabulary import PEAK_MEMORY, SPLIT_PREFIX
 from flowbench.training.fit import Fitted, fit
 from flowbench.training.placement import device_type, dtype
 
@@ -89,7 +90,8 @@ def measured(
     )
     if fitted.outcome != "completed":
         return result
-    flow = load_flow(attempt.model).to(device_type(training))
+    device = torch.device(device_type(training))
+    flow = load_flow(attempt.model).to(device)
     try:
         evaluation = evaluate(
             flow,
@@ -99,6 +101,7 @@ def measured(
             progress=lambda part: _stage(attempt, f"measuring {part}"),
         )
         evaluation |= lipschitz(flow, data)
+        evaluation |= Evaluation({PEAK_MEMORY: peak_memory(device)})
     except NotInvertible as error:
         return result.model_copy(update={"outcome": "not_invertible", "reason": str(error)})
     return result.model_copy(
