@@ -73,11 +73,8 @@ class Sylvester(Flow):
             raise InputError(f"bottleneck = {bottleneck}: allowed: 1 to {dim}, the dimension")
         units = bottleneck or min(dim, WIDEST)
 
-        # One coordinate has one basis: the vector of a reflection would have nothing to learn.
-        basis = "triangular" if dim == 1 and variant != "general" else variant
-
         def layer(index: int) -> Bijection:
-            match basis:
+            match variant:
                 case "orthogonal":
                     return OrthogonalSylvester(dim, units, activation, eps)
                 case "householder":
