@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,9 @@ class Work:
     run: RunDirectory
     spec: RunSpec
     provenance: Provenance
+    attempt: int = 0
+    """The least number of its next attempt: others may have been made where this host cannot see
+    them yet."""
 
 
 class Plan(Protocol):
@@ -52,6 +55,13 @@ class Plan(Protocol):
 
     def finished(self, work: Work, result: TrialResult) -> None:
         """Take note of a final result, which is in the run directory."""
+
+    def tick(self) -> Collection[str]:
+        """Do what is due now and then; return the runs that another driver has taken over."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing can follow, whatever other drivers of the same plan do."""
 
 
 class Watcher(Protocol):
@@ -105,9 +115,10 @@ class Driver:
         """
         with stop_requests() as stop, sentence_when_full(home(), self.plan.how_to_go_on):
             try:
-                while self._start_what_fits(stop) or self.running:
+                while self._start_what_fits(stop) or self.running or not self.plan.done:
                     for trial in list(self.running):
                         self._follow(trial)
+                    self._let_go(self.plan.tick())
                     self.watcher.tick()
                     if stop:
                         self._leave(stop)
@@ -125,6 +136,7 @@ class Driver:
                 job = self.launcher.start_measuring(waiting, log)
                 try:
                     while (code := job.exit_code()) is None:
+                        self.plan.tick()
                         self.watcher.tick()
                         if stop:
                             self._leave(stop)
@@ -166,7 +178,7 @@ class Driver:
             return
         work.provenance.write(run)
         run.write_spec(work.spec)  # what makes it a run
-        attempt = run.attempt(earlier[-1].number + 1 if earlier else 0)
+        attempt = run.attempt(max(work.attempt, earlier[-1].number + 1 if earlier else 0))
         attempt.create()
         job = self.launcher.start(run, attempt)
         self.running.append(Running(work, attempt, job))
@@ -219,6 +231,13 @@ class Driver:
     def _finish(self, work: Work, result: TrialResult) -> None:
         self.watcher.ended(work, result)
         self.plan.finished(work, result)
+
+    def _let_go(self, taken: Collection[str]) -> None:
+        """End trials that another driver goes on with; what they say no longer counts."""
+        for trial in [trial for trial in self.running if trial.work.run.id in taken]:
+            trial.job.kill()
+            self.running.remove(trial)
+            self.watcher.note(f"{trial.work.run.id}: another driver goes on with it")
 
     def _leave(self, stop: StopRequest) -> None:
         self._end_all()

@@ -150,6 +150,13 @@ class SweepPlan:
         self.finished_runs.add(work.run, work.spec)
         self.recorder.sync([work.run])
 
+    def tick(self) -> tuple[()]:
+        return ()
+
+    @property
+    def done(self) -> bool:
+        return True
+
     def to_measure(self) -> list[RunDirectory]:
         """Return the runs whose sampling speed stands for their cell: the first confirmed of each.
 

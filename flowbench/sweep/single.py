@@ -43,6 +43,13 @@ class SinglePlan:
     def finished(self, work: Work, result: TrialResult) -> None:
         self.result = result
 
+    def tick(self) -> tuple[()]:
+        return ()
+
+    @property
+    def done(self) -> bool:
+        return not self._waiting
+
 
 def new_run_id(spec: RunSpec) -> str:
     """Return an unused name for a run: its family, its data and the time."""
