@@ -30,6 +30,9 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL = errno.ENOSPC
 """Exit code of a trial that could not write its results."""
 
+PARENT = "FLOWBENCH_PARENT"
+"""Environment of a trial: the process that it dies with; absent where an engine sees to that."""
+
 
 def home() -> Path:
     """Return where state lives: `FLOWBENCH_HOME`, or `runs` in the working directory."""

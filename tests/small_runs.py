@@ -51,7 +51,7 @@ def start_trial(run, attempt, **environment):
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "FLOWBENCH_DRIVER": str(os.getpid()), **environment},
+            env={**os.environ, "FLOWBENCH_PARENT": str(os.getpid()), **environment},
         )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowbench.errors import InputError
-from flowbench.run_directory import RunDirectory
+from flowbench.run_directory import PARENT, RunDirectory
 from flowbench.trial.processes import die_with, exit_on_signals
 
 BAD_INPUT = 2
@@ -29,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", nargs="+", type=Path)
     parser.add_argument("--resolve", action="store_true")
     asked = parser.parse_args(arguments)
-    # Before the imports below: they take seconds, and the driver may die in them.
-    if driver := os.environ.get("FLOWBENCH_DRIVER"):
-        die_with(int(driver))
+    # Before the imports below: they take seconds, and the parent may die in them.
+    if parent := os.environ.get(PARENT):
+        die_with(int(parent))
     exit_on_signals()
     try:
         if asked.resolve:

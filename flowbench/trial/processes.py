@@ -1,6 +1,7 @@
 """How a trial's processes end: with their parent, and when they are told to."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 from types import FrameType
@@ -26,8 +27,10 @@ def die_with(parent: int) -> None:
 def exit_on_signals() -> None:
     """End by SystemExit with 128 + n on SIGTERM, SIGINT and SIGHUP; at once on a second one.
 
-    What was saved stays; nothing is saved on the way out.
+    What was saved stays; nothing is saved on the way out. SIGUSR1 has every thread's place written
+    to the log, whatever it is doing.
     """
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     told = False
 
     def leave(number: int, _frame: FrameType | None) -> None:

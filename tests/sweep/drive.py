@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
-from stand_in_sweep import STAND_IN
+from stand_in_sweep import stand_ins
 
 from flowbench.spec.files import read_file
 from flowbench.spec.sweep import read_sweep
 from flowbench.sweep import run_sweep
-from flowbench.sweep.launchers.local import LocalLauncher
 
 if __name__ == "__main__":
     sweep = read_sweep(read_file(Path(sys.argv[1])))
-    run_sweep(sweep, launcher=LocalLauncher(2, program=STAND_IN), defaults={})
+    run_sweep(sweep, launcher=stand_ins(2), defaults={})

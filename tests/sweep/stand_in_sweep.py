@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import sys
 from pathlib import Path
 
 import optuna
@@ -12,9 +11,15 @@ from synthetic_record import empty_database
 from flowbench.run_directory import RunDirectory
 from flowbench.spec.sweep import SweepSpec
 from flowbench.sweep import run_sweep
+from flowbench.sweep.launchers.forkserver import TrialProgram
 from flowbench.sweep.launchers.local import LocalLauncher
 
-STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_trial.py")))
+STAND_IN = TrialProgram((str(Path(__file__).with_name("stand_in_trial.py")),))
+
+
+def stand_ins(slots):
+    """Where stand-in trials run: in interpreters of their own, which are quick without torch."""
+    return LocalLauncher(slots, program=STAND_IN, fresh_interpreters=True)
 
 
 def tiny_sweep(name="tiny", **changes):
@@ -39,7 +44,7 @@ class Home:
         shutil.copy(empty_database(), path / "mlflow.db")
 
     def run(self, sweep, slots=2):
-        launcher = LocalLauncher(slots, program=STAND_IN)
+        launcher = stand_ins(slots)
         return run_sweep(sweep, launcher=launcher, defaults={}, quiet=True)
 
     def runs(self, name="tiny"):

@@ -72,7 +72,7 @@ def test_a_trial_dies_with_its_driver(table, runs_home):
 
 def test_a_trial_whose_driver_is_gone_does_not_start(table, runs_home):
     run, attempt = new_attempt("run", small_spec(table))
-    process = start_trial(run, attempt, FLOWBENCH_DRIVER="1")
+    process = start_trial(run, attempt, FLOWBENCH_PARENT="1")
     assert process.wait(timeout=20) == 137
     assert attempt.events() == ([], 0)
 
