@@ -9,6 +9,7 @@ from flowbench.errors import InputError
 from flowbench.spec.distributions import Distribution
 from flowbench.spec.files import load
 from flowbench.spec.run import DataSpec
+from flowbench.spec.search import Budget
 from flowbench.spec.sweep import SweepSpec, read_sweep
 
 SWEEP = """
@@ -135,6 +136,25 @@ def test_data_sets_of_one_name_have_labels_of_their_own(tmp_path):
         ("sampler: tpe", "sampler: grid", "is log; a grid takes choice or int"),
         ("sampler: tpe", "training: {max_epochs: 3}", "training.max_epochs is decided by budget"),
         ("sampler: tpe", "evaluation: {split: test}", "evaluation.split is decided by the stage"),
+        (
+            "sampler: tpe", "evaluation: {rough_speed: true}",
+            "evaluation.rough_speed is decided by objectives and constraints",
+        ),
+        ("seed: 3", "constraints: {inversion_error: 0}", "constraints.inversion_error = 0: input"),
+        ("seed: 3", "constraints: {memory: 3}", "did you mean memory_gib?"),
+        ("seed: 3", "objectives: [speed]", "objectives.0 = 'speed': input should be"),
+        (
+            "seed: 3", "objectives: [sampling_time]",
+            "objectives = ['sampling_time']: allowed: [bits_per_dim] or",
+        ),
+        (
+            "seed: 3", "objectives: [bits_per_dim, sampling_time]",
+            "pruner = 'median': trials with several objectives cannot be pruned; allowed: none",
+        ),
+        ("trials: 8", "trials: 8, total: 99", "trials and total: one of them is allowed"),
+        ("trials: 8", "total: 9", "total = 9 does not pay for one trial of per_trial"),
+        ("seed: 3", "warm_start: demo", "warm_start = 'demo': an earlier sweep is expected"),
+        ("seed: 3", "stop_hopeless: {after: 3}", "stop_hopeless.behind: missing"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_with_its_file_and_key(tmp_path, was, becomes, said):
@@ -145,6 +165,61 @@ def test_a_mistake_is_one_sentence_with_its_file_and_key(tmp_path, was, becomes,
     assert said in sentence
     assert sentence.startswith(f"{tmp_path / 'sweep.yaml'}: ")
     assert "\n" not in sentence
+
+
+GRID = """
+name: grid
+data: [moons]
+families: {nice: {search: {family.depth: {int: [1, 3]}}}}
+sampler: grid
+budget: {per_trial: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("warm_start: before", "warm_start: sampler = 'grid' tries every configuration by itself"),
+        ("stop_hopeless: {after: 1, behind: 1}", "one family has no other to be behind"),
+    ],
+)
+def test_what_a_search_has_no_use_for_is_refused(tmp_path, more, said):
+    assert read(tmp_path, GRID).warm_start is None
+    with pytest.raises(InputError, match=said):
+        read(tmp_path, GRID + more)
+    with pytest.raises(InputError, match=r"budget.total: a grid is counted in budget.trials"):
+        read(tmp_path, GRID.replace("per_trial: 3", "per_trial: 3, total: 9"))
+
+
+@pytest.mark.parametrize(
+    ("more", "timed"),
+    [
+        ("", False),
+        ("constraints: {inversion_error: 1e-3, memory_gib: 4}", False),
+        ("constraints: {milliseconds_per_sample: 2}", True),
+        ("objectives: [bits_per_dim, sampling_time]", True),
+    ],
+)
+def test_only_tuning_trials_time_sampling_and_only_where_a_search_needs_it(tmp_path, more, timed):
+    sweep = read(tmp_path, GRID + more)
+    for split in ("validation", "test"):
+        spec = sweep.run_spec("nice", sweep.data[0], {}, model_seed=0, split=split)
+        assert spec.evaluation.rough_speed == (timed and split == "validation")
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ({"trials": 8}, "8 trials for each family and data set, 20 epochs a trial"),
+        (
+            {"unit": "device_seconds", "total": 90, "per_trial": 4.5},
+            "90 device-seconds for each family and data set, 4.5 a trial",
+        ),
+        ({}, "every point of the grid for each family and data set, 20 epochs a trial"),
+    ],
+)
+def test_a_budget_names_its_unit(budget, words):
+    assert Budget.model_validate(budget).words == words
 
 
 def test_an_override_is_named_as_the_place_of_its_mistake(tmp_path):
@@ -188,6 +263,21 @@ def test_a_distribution_is_read_in_each_of_its_forms_and_back(raw, grid):
 def test_what_is_no_distribution_is_refused(raw):
     with pytest.raises(ValidationError):
         Distribution.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "inside", "outside"),
+    [
+        ([1, "a", [64]], [1, "a", [64]], [2, [65], None]),
+        ({"int": [2, 5]}, [2, 5, 3.0], [1, 6, 2.5, True, "3"]),
+        ({"log": [0.1, 1]}, [0.1, 1, 0.5], [0.09, 1.01, None]),
+        ({"log_gap_to_one": [0.5, 0.99]}, [0.5, 1 - (1 - 0.99)], [0.4, 0.995]),
+    ],
+)
+def test_a_distribution_holds_its_own_values_alone(raw, inside, outside):
+    distribution = Distribution.model_validate(raw)
+    assert all(distribution.holds(value) for value in inside)
+    assert not any(distribution.holds(value) for value in outside)
 
 
 def test_a_condition_holds_for_any_of_its_values_and_never_without_its_key():

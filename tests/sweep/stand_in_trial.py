@@ -3,7 +3,7 @@
 `behave`: complete, slow (until the file `go` is beside the runs), die_once (kill -9 of itself in
 the first attempt), die_always, diverge, raise, silent (exit 0, no result), full (no disk space),
 not_invertible. Its bits/dim is `|log10(learning_rate) + 3| + depth / 100`, 1 / epoch worse before
-the end.
+the end; `measured` are further metrics of its result.
 """
 
 import math
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
             attempt.model.write_bytes(b"model")
             result = TrialResult(
                 outcome="completed",
-                metrics={f"{prefix}/bits_per_dim": bits},
+                metrics={f"{prefix}/bits_per_dim": bits, **keys.get("measured", {})},
                 labels={"log_det": "exact", "device": "cpu"},
                 epochs=spec.training.max_epochs,
                 seconds=1.0,
