@@ -42,14 +42,16 @@ def check(
 
     from flowbench.cli.checking import checked, failures, subjects_of, summary
 
+    progress = Console(stderr=True)
     every = []
     for title, group in subjects_of(subjects or []):
         running = track(
             checked(group),
             description=title,
             total=len(group),
-            console=Console(stderr=True),
+            console=progress,
             transient=True,
+            disable=not progress.is_terminal,
         )
         results = [result for each in running for result in each]
         every += results

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from flowbench.conformance.case import Case
+from flowbench.conformance.placement import AnotherDefaultDevice, is_marked
 from flowbench.conformance.result import Finding, offences, worst
 from flowbench.conformance.roundtrip import distance
 
@@ -56,14 +57,13 @@ def dtype_kept(case: Case) -> Finding:
 
 
 def device_kept(case: Case) -> Finding:
-    """No tensor is made on the default device where the input's is meant.
-
-    The default is switched to torch's device without storage: what a model then forgets to place
-    beside its input cannot be computed with, as on a machine where the model is on a GPU.
-    """
-    with torch.device("meta"):
-        said = case.numbers(case.x, case.z, case.context)
-    return offences([name for name, value in said.items() if value.device != case.x.device], "left")
+    """Nothing is made on torch's default device where the input's is meant."""
+    # A copy remembers nothing that was made before.
+    model = case.with_model(deepcopy(case.model))
+    with AnotherDefaultDevice():
+        said = model.numbers(case.x, case.z, case.context)
+    wrong = [n for n, value in said.items() if value.device != case.x.device or is_marked(value)]
+    return offences(wrong, "left on the default device")
 
 
 def rows_independent(case: Case) -> Finding:
