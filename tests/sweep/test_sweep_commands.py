@@ -3,12 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 from stand_in_sweep import home_at
 
+from flowbench.cli.app import main
+from flowbench.errors import InputError
+from flowbench.spec.files import load
+from flowbench.spec.sweep import read_sweep
+from flowbench.sweep.resolving import question
 from flowbench.tracking.reader import read_runs
 from flowbench.tracking.store import default_tracking_uri
+from flowbench.trial.resolve import answer
 
 TINY = """
 name: tiny
@@ -23,27 +30,48 @@ confirm: {seeds: 1}
 """
 
 
-def flowbench(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "flowbench.cli", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def flowbench(capsys, monkeypatch):
+    """The program, in this process: its imports are paid once."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["flowbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return Done(int(stop.value.code or 0), said.out, said.err)
+
+    return call
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
+    """A sweep run as a person does it, and its home."""
     with home_at(tmp_path_factory.mktemp("commands")) as home:
         file = home.path / "tiny.yaml"
         file.write_text(TINY)
-        yield home, flowbench("sweep", "run", file)
+        done = subprocess.run(
+            [sys.executable, "-m", "flowbench.cli", "sweep", "run", str(file)],
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        yield home, Done(done.returncode, done.stdout, done.stderr)
 
 
 def test_run_tunes_confirms_measures_and_says_what_comes_next(swept):
     _, done = swept
-    assert done.returncode == 0, done.stderr
-    assert "[1/2] tiny.planar.moons.0000 completed val/bits_per_dim" in done.stdout
-    assert "[2/2] tiny.planar.moons.confirm-0 completed" in done.stdout
-    assert done.stdout.strip().endswith("next: flowbench report tiny")
+    assert done.code == 0, done.err
+    assert "[1/2] tiny.planar.moons.0000 completed val/bits_per_dim" in done.out
+    assert "[2/2] tiny.planar.moons.confirm-0 completed" in done.out
+    assert done.out.strip().endswith("next: flowbench report tiny")
     record = read_runs(default_tracking_uri(), "tiny").set_index("stage")
     assert record.loc["confirm", "test/bits_per_dim"] > 0
     assert record.loc["speed", "measures"] == "tiny.planar.moons.confirm-0"
@@ -52,40 +80,40 @@ def test_run_tunes_confirms_measures_and_says_what_comes_next(swept):
     )
 
 
-def test_status_counts_by_outcome_for_people_and_programs(swept):
+def test_status_counts_by_outcome_for_people_and_programs(swept, flowbench):
     said = flowbench("sweep", "status", "tiny")
-    assert said.returncode == 0, said.stderr
-    assert "finished" in said.stdout
-    state = json.loads(flowbench("sweep", "status", "tiny", "--json").stdout)
+    assert said.code == 0, said.err
+    assert "finished" in said.out
+    state = json.loads(flowbench("sweep", "status", "tiny", "--json").out)
     assert state["counts"] == {
         "tune": {"completed": 1}, "confirm": {"completed": 1}, "speed": {"completed": 1}
     }  # fmt: skip
     assert (state["state"], state["driver"], state["running"]) == ("finished", None, [])
 
 
-def test_resuming_a_finished_sweep_runs_nothing_again(swept):
+def test_resuming_a_finished_sweep_runs_nothing_again(swept, flowbench):
     home, _ = swept
     before = {p: p.stat().st_mtime for p in home.path.rglob("result.json")}
     done = flowbench("sweep", "resume", "tiny")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert {p: p.stat().st_mtime for p in home.path.rglob("result.json")} == before
 
 
-def test_compare_and_report_read_what_the_sweep_recorded(swept):
+def test_compare_and_report_read_what_the_sweep_recorded(swept, flowbench):
     home, _ = swept
     shown = flowbench("compare", "tiny")
-    assert shown.returncode == 0, shown.stderr
-    assert "planar" in shown.stdout
-    parsed = json.loads(flowbench("compare", "tiny", "--json").stdout)
+    assert shown.code == 0, shown.err
+    assert "planar" in shown.out
+    parsed = json.loads(flowbench("compare", "tiny", "--json").out)
     (row,) = parsed["leaderboard"]
     assert (row["family"], row["split"], row["seeds"]) == ("planar", "test", 1)
     assert row["excess"] > 0
     assert row["speed_alone"] == "yes"
-    lines = flowbench("compare", "tiny", "--csv").stdout.splitlines()
+    lines = flowbench("compare", "tiny", "--csv").out.splitlines()
     assert len(lines) == 2
     done = flowbench("report", "tiny")
     page = home.path / "reports" / "tiny" / "index.html"
-    assert done.stdout.strip() == f"report: {page}"
+    assert done.out.strip() == f"report: {page}"
     assert "On moons, planar has" in page.read_text()
 
 
@@ -101,39 +129,55 @@ def test_compare_and_report_read_what_the_sweep_recorded(swept):
         (["sweep", "run", "nowhere.yaml"], "nowhere.yaml: no such file"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(swept, arguments, said):
+def test_a_mistake_is_one_sentence_and_exit_code_2(swept, flowbench, arguments, said):
     done = flowbench(*arguments)
-    assert done.returncode == 2, done.stderr
-    assert said in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("was", "becomes", "said"),
     [
         ("family.depth: 2", "family.dept: 2", "family.dept: unknown key (did you mean depth?)"),
-        ("family.depth: 2", "family.depth: 0", "family.depth = 0: input should be greater"),
-        ("planar: {", "plannar: {", "family.name = 'plannar': allowed: "),
         ("name: moons", "name: suns", "data.name = 'suns'"),
     ],
 )
 def test_what_a_family_or_the_data_refuse_is_refused_before_anything_starts(
-    swept, tmp_path, was, becomes, said
+    swept, flowbench, tmp_path, was, becomes, said
 ):
     home, _ = swept
     file = tmp_path / "wrong.yaml"
     file.write_text(TINY.replace("name: tiny", "name: fresh").replace(was, becomes))
     done = flowbench("sweep", "run", file)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert said in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.code == 2, done.out + done.err
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
     assert not list(home.path.glob("fresh.*"))
     assert not (home.path / "fresh" / "sweep.json").exists()
 
 
-def test_a_changed_file_under_an_old_name_is_refused(swept, tmp_path):
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("family.depth: 2", "family.depth: 0", "family.depth = 0: input should be greater"),
+        ("{fixed: {family.depth: 2}}", "{search: {family.depth: {int: [1, 999]}}}", "= 999: "),
+        ("planar: {", "plannar: {", "family.name = 'plannar': allowed: "),
+        ("{fixed: {family.depth: 2}}", "{search: {family.activation: [tanh, relu]}}", "'relu'"),
+        ("planar: {fixed: {family.depth: 2}}", "nice: {fixed: {family.network: conv}}", "vectors"),
+    ],
+)
+def test_every_bound_and_choice_of_a_search_is_checked(tmp_path, was, becomes, said):
+    file = tmp_path / "wrong.yaml"
+    file.write_text(TINY.replace(was, becomes))
+    with pytest.raises(InputError) as caught:
+        answer(question(read_sweep(load([file]).values)))
+    assert said in str(caught.value)
+
+
+def test_a_changed_file_under_an_old_name_is_refused(swept, flowbench, tmp_path):
     file = tmp_path / "changed.yaml"
     file.write_text(TINY.replace("per_trial: 2", "per_trial: 3"))
     done = flowbench("sweep", "run", file)
-    assert done.returncode == 2
-    assert "name = 'tiny': a sweep of this name exists with other contents" in done.stderr
+    assert done.code == 2
+    assert "name = 'tiny': a sweep of this name exists with other contents" in done.err
