@@ -17,7 +17,7 @@ from flowbench.errors import InputError
 from flowbench.run_directory import RunDirectory, TrialResult, write_atomically
 from flowbench.spec.run import RunSpec
 from flowbench.tracking import schema
-from flowbench.tracking.facts import LONGEST_TEXT, Facts, flattened, speed_path
+from flowbench.tracking.facts import LONGEST_TEXT, Facts, flattened
 from flowbench.tracking.provenance import Provenance
 from flowbench.tracking.reader import read_artifact, read_history, read_runs, read_sweeps
 from flowbench.tracking.record import Recorder
@@ -180,7 +180,7 @@ def test_speed_is_a_run_of_its_own_that_names_what_it_measures(recorded):
         outcome="completed", seconds=3.0, metrics={"sampling/b1/latency_ms": 0.5},
         labels={"device": "alone"},
     )  # fmt: skip
-    write_atomically(speed_path(run), speed.model_dump_json())
+    write_atomically(run.speed_path, speed.model_dump_json())
     assert recorder.sync([run]) == 0
     frame = read_runs(uri).set_index("stage")
     assert frame.loc["speed", "measures"] == run.id
