@@ -33,7 +33,7 @@ test-data: install  ## what needs whole data sets, from FLOWBENCH_DATA or by ver
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m data
 
 test-integration: install integration-packages  ## on real services that the tests start and stop
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m integration
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/integration -m integration
 
 SERVICES := postgresql slurm-wlm munge
 integration-packages:  ## installs what is missing of Debian's database and batch system

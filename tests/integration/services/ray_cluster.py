@@ -1,6 +1,8 @@
 """A Ray cluster on this machine, whose nodes come and go."""
 
 import os
+import shutil
+import tempfile
 from typing import Any, Self
 
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -29,7 +31,9 @@ class RayCluster:
     """
 
     def __init__(self, nodes: int = 2) -> None:
-        os.environ.update(ENVIRONMENT)
+        # Ray's usual place keeps every session. A short name: sockets lie below it.
+        self._path = tempfile.mkdtemp(prefix="ray-")
+        os.environ.update({**ENVIRONMENT, "RAY_TMPDIR": self._path})
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster()
@@ -46,7 +50,8 @@ class RayCluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs for `ray.init()` to find this cluster."""
-        return {**ENVIRONMENT, "RAY_ADDRESS": self._cluster.address}
+        ours = {"RAY_TMPDIR": self._path, "RAY_ADDRESS": self._cluster.address}
+        return {**ENVIRONMENT, **ours}
 
     def connect(self) -> None:
         """Make this process a driver of the cluster."""
@@ -84,3 +89,5 @@ class RayCluster:
 
         ray.shutdown()
         self._cluster.shutdown()
+        os.environ.pop("RAY_TMPDIR", None)
+        shutil.rmtree(self._path, ignore_errors=True)  # the last processes may still write logs
