@@ -56,7 +56,7 @@ def check(
         results = [result for each in running for result in each]
         every += results
         if not as_json:
-            columns = ["check", "worst value", "tolerance", "cases", "verdict"]
+            columns = ["check", "worst", "tolerance", "cases", "verdict"]
             console().print(table(title, columns, summary(results)))
     if as_json:
         print_json([result.as_dict() for result in every])

@@ -93,11 +93,11 @@ class Case:
 
     @property
     def can_encode(self) -> bool:
-        return self.is_layer or bool(getattr(self.model, "can_encode", True))
+        return self.is_layer or bool(self.model.can_encode)
 
     @property
     def can_decode(self) -> bool:
-        return self.is_layer or bool(getattr(self.model, "can_decode", True))
+        return self.is_layer or bool(self.model.can_decode)
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode by the model, at the case's own context where none is given."""
@@ -204,13 +204,10 @@ class Case:
         return condition(self.jacobian_at_z)
 
     def stretch_of(self, name: str) -> Tensor:
-        """Return the Jacobians' norms behind one of `numbers`; zeros where there is no map."""
-        if name.startswith("decode"):
-            jacobian = self.jacobian_at_z
-        elif self.can_encode:
-            jacobian = self.jacobian_at_x
-        else:
+        """Return the Jacobians' norms behind one of `numbers`; zeros where there are none."""
+        if self.dim > MOST_DIMENSIONS or not self.can_encode:
             return self.x.new_zeros(len(self.x))
+        jacobian = self.jacobian_at_z if name.startswith("decode") else self.jacobian_at_x
         norms: Tensor = torch.linalg.matrix_norm(jacobian, 2)
         return norms
 
@@ -250,12 +247,9 @@ def draw_anew(model: nn.Module, draw: int, count: int) -> None:
     """Give all noise of the model's next call the key of a draw, on `count` rows."""
     torch.manual_seed(draw)
     rows = torch.arange(count)
-    if isinstance(model, Bijection) or not hasattr(model, "key_noise"):
-        for module in model.modules():
-            if isinstance(module, Bijection):
-                module.key_noise(draw, 0, rows)
-    else:
-        model.key_noise(draw, 0, rows)  # type: ignore[operator]
+    for module in model.modules():
+        if isinstance(module, Bijection):
+            module.key_noise(draw, 0, rows)
 
 
 def _points_for(dim: int) -> int:

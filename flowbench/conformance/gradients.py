@@ -24,7 +24,7 @@ def gradients_reach(case: Case) -> Finding | None:
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not trained:
         return None
-    _objective(case, model, encoding=case.can_encode or not case.is_layer).backward()
+    _objective(case, model, encoding=True).backward()
     missed = [
         name
         for name, p in trained

@@ -394,7 +394,7 @@ MUTANTS: dict[str, Mutant] = {
     "surrogate's value": Mutant(partial(block, LeadingTerm), {"estimate"}),
     "half the gradient": Mutant(partial(block, EstimateWithoutGradient), {"estimate gradient"}),
     "exaggerated labels": Mutant(lambda: composed(Exaggerating, block(ResidualBlock)), {"labels"}),
-    "sign of sampling": Mutant(partial(flow, SampledSign), {"samples and log_prob"}, (2,)),
-    "unnormalised": Mutant(partial(flow, base=Unnormalised), {"density integrates to 1"}, (2,)),
+    "sign of sampling": Mutant(partial(flow, SampledSign), {"sample log_prob"}, (2,)),
+    "unnormalised": Mutant(partial(flow, base=Unnormalised), {"integral"}, (2,)),
     "deaf to generators": Mutant(partial(flow, base=DeafToGenerator), {"generator followed"}, (2,)),
 }
