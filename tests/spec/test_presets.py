@@ -56,6 +56,13 @@ def test_a_family_preset_trains_on_vectors_and_on_images(file):
         assert again.data == spec.data
 
 
+@presets("configs/densities")
+def test_a_density_preset_trains_its_family_on_a_density(file):
+    spec = run_spec([str(ROOT / "configs/data/rings.yaml"), str(file)])
+    assert (spec.family.name, spec.data.name) == (file.stem, "rings")
+    assert (spec.training.max_seconds, spec.evaluation.samples) == (110, 1024)
+
+
 @presets("configs/data")
 def test_a_data_preset_goes_with_a_family(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
