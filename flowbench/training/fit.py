@@ -16,14 +16,15 @@ from flowbench.data.module import FlowData
 from flowbench.errors import InputError, NotInvertible
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow
-from flowbench.run_directory import AttemptDirectory
+from flowbench.run_directory import AttemptDirectory, RunDirectory
 from flowbench.spec.run import RunSpec
 from flowbench.training.budget import Budget
 from flowbench.training.divergence import Diverged
 from flowbench.training.module import FlowModule
-from flowbench.training.placement import device_type, dtype, precision_plugin
+from flowbench.training.placement import device_type, dtype, precision_plugin, ranks_here
 from flowbench.training.resume import ResumePoint, drop_resume_points, resume_from
 from flowbench.training.selection import PruneWatch, Selection
+from flowbench.training.signs import SignsOfLife
 
 FitOutcome = Literal["completed", "pruned", "diverged", "not_invertible"]
 
@@ -36,8 +37,7 @@ class Fitted:
         outcome: `completed` also where patience or a limit ended it.
         reason: one sentence; empty for `completed`.
         epochs: begun, in all attempts.
-        steps: of the optimiser, in all attempts: as `max_steps` they repeat a fit that its
-            seconds ended.
+        steps: of the optimiser, in all attempts.
         seconds: from the first step to the last, in all attempts.
         best: the metrics of the best validation.
     """
@@ -54,7 +54,8 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
     """Fit a flow by maximum likelihood, on this process's rank of all.
 
     Events and checkpoints go to the attempt's directory, from rank 0. An earlier attempt's
-    checkpoint is gone on from, with the losses of a fit that was never interrupted.
+    checkpoint is gone on from, with the losses of a fit that was never interrupted. A budget in
+    seconds leaves its pace in the attempt; a run that repeats another keeps that one's pace.
 
     Args:
         flow: the model as it was created; it is left as it was in the last step.
@@ -80,13 +81,17 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         spec.model_seed,
         global_batch=data.batch_size,
     )
-    budget, selection = Budget(training), Selection(attempt, about(data, spec), training.patience)
-    prune = PruneWatch(attempt)
+    replay = RunDirectory(attempt.path.parent).replay()
+    budget = Budget(training, replay.pace if replay is not None else None)
+    selection = Selection(attempt, about(data, spec), training.patience)
+    prune = PruneWatch(attempt, attempt.terms().verdict_seconds)
     several = training.devices > 1
+    here = ranks_here(training)
     _quieten()
     trainer = pl.Trainer(
         accelerator=device_type(training),
-        devices=training.devices,
+        devices=here,
+        num_nodes=training.devices // here,
         strategy=_ddp(flow) if several else "auto",
         plugins=[
             precision_plugin(training),
@@ -95,7 +100,14 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         ],
         max_epochs=training.max_epochs,
         check_val_every_n_epoch=training.validate_every,
-        callbacks=[budget, selection, prune, ResumePoint(attempt), OwnSignals()],
+        callbacks=[
+            budget,
+            selection,
+            prune,
+            ResumePoint(attempt),
+            SignsOfLife(attempt),
+            OwnSignals(),
+        ],
         # Layers may keep what they compute in validation: it must not be barred from training.
         inference_mode=False,
         use_distributed_sampler=False,
@@ -119,6 +131,8 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         outcome, reason = "diverged", "no validation gave a finite likelihood"
     if trainer.is_global_zero:
         drop_resume_points(attempt)
+        if training.max_seconds is not None:
+            attempt.write_pace(budget.pace(trainer.global_step))
     return Fitted(
         outcome=outcome,
         reason=reason,

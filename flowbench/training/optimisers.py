@@ -65,9 +65,7 @@ def schedule(spec: TrainingSpec, total_steps: int) -> Callable[[int, float], flo
     after t steps, w being `warmup_steps`: a linear warm-up, over a quarter of the training at
     most, and a half cosine down to zero (or a constant).
 
-    A budget of seconds makes the factor follow the clock. Its steps are recorded; a second run
-    with as many `max_steps` and no `max_seconds` follows the same cosine by steps, and differs
-    from the first in as much as that one's steps took unequal time.
+    A budget of seconds makes the factor follow the clock, whose pace is recorded (`Budget`).
     """
 
     def factor(step: int, elapsed_share: float = 0.0) -> float:

@@ -1,5 +1,6 @@
 """Where a training runs and in which precision."""
 
+import os
 from typing import Any, Literal
 
 import torch
@@ -24,9 +25,14 @@ def device_type(spec: TrainingSpec) -> DeviceType:
         if spec.precision == "16":
             raise InputError("training.precision = '16' needs a GPU; allowed here: 32, 64, bf16")
         return "cpu"
-    if spec.devices > gpus:
+    if ranks_here(spec) > gpus:
         raise InputError(f"training.devices = {spec.devices}: {gpus} GPUs are here")
     return "cuda"
+
+
+def ranks_here(spec: TrainingSpec) -> int:
+    """Return how many of the ranks are on this machine: all, unless the agent says otherwise."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", spec.devices))
 
 
 def dtype(spec: TrainingSpec) -> torch.dtype:

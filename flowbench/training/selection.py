@@ -1,5 +1,6 @@
 """Each validation: what it said, whether it was the best, and whether to go on."""
 
+import time
 from collections.abc import Mapping
 from math import inf
 from typing import Any
@@ -62,17 +63,37 @@ class Selection(Callback):
 
 
 class PruneWatch(Callback):
-    """Stops a training that its driver has given up, at a validation.
+    """Stops a training that its driver has given up, at a validation, on all ranks in one step.
+
+    Where validations are judged, rank 0 waits for the word, so that a sweep prunes the same trials
+    each time. A driver that is gone is waited for once: after that, only if it has caught up.
+
+    Args:
+        attempt: says whether to stop.
+        patience: seconds to wait for the word at a validation; None does not wait.
 
     Attributes:
         pruned: whether it did.
     """
 
-    def __init__(self, attempt: AttemptDirectory) -> None:
-        self.attempt = attempt
+    def __init__(self, attempt: AttemptDirectory, patience: float | None = None) -> None:
+        self.attempt, self.patience = attempt, patience
         self.pruned = False
+        self._asked = -1
 
     def on_validation_end(self, trainer: Trainer, pl_module: FlowModule) -> None:  # type: ignore[override]
+        if trainer.is_global_zero and self.patience is not None:
+            self._wait(trainer.global_step, self.patience)
         self.pruned = bool(from_rank_zero(trainer, self.attempt.prune_requested))
         if self.pruned:
             trainer.should_stop = True
+
+    def _wait(self, step: int, patience: float) -> None:
+        if self.attempt.judged < self._asked:
+            return
+        self._asked = step
+        deadline = time.monotonic() + patience
+        pause = 0.002
+        while self.attempt.judged < step and time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(1.2 * pause, 0.1)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from multiprocessing.queues import SimpleQueue
@@ -12,12 +13,16 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from flowbench.run_directory import AttemptDirectory, RunDirectory
-from flowbench.trial.ending import FAILED, Ending, ending_of
+from flowbench.trial.ending import FAILED, PEER_LOST, Ending, ending_of
 from flowbench.trial.processes import die_with, exit_on_signals
 from flowbench.trial.rank import run_rank
 
 SHUTDOWN_SECONDS = 5
 """Time that ranks have to end by themselves when one has failed."""
+POLL_SECONDS = 0.03
+"""Between looks at the ranks: a trial ends so much after its last rank."""
+TRIES = 5
+"""Times to start ranks anew whose meeting point another program took."""
 
 
 def run_ranks(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Ending:
@@ -27,6 +32,15 @@ def run_ranks(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Endin
     """
     # Counting GPUs through CUDA itself would bar forked ranks from using them.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    ending = _run_once(run, attempt, ranks)
+    for _ in range(TRIES - 1):
+        if not ending.port_taken:
+            break
+        ending = _run_once(run, attempt, ranks)
+    return ending
+
+
+def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Ending:
     endings: SimpleQueue[str] = multiprocessing.get_context("fork").SimpleQueue()
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
@@ -41,6 +55,7 @@ def run_ranks(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Endin
             start_method="fork",
             logs_specs=DefaultLogsSpecs(log_dir=logs),
             shutdown_timeout=SHUTDOWN_SECONDS,
+            monitor_interval=POLL_SECONDS,
         )
         exit_code = 0
         try:
@@ -49,9 +64,13 @@ def run_ranks(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Endin
             raise SystemExit(128 + stop.sigval) from None
         except ChildFailedError as error:
             exit_code = error.get_first_failure()[1].exitcode
-    # The first to have failed says why: others lost their connection to it.
-    if not endings.empty():
-        return Ending.model_validate_json(endings.get())
+    # The first to say why is the cause: others lost their connection to it.
+    while not endings.empty():
+        ending = Ending.model_validate_json(endings.get())
+        if ending.exit_code != PEER_LOST:
+            return ending
+    if exit_code == PEER_LOST:  # the other went without a word: it was killed
+        exit_code = -signal.SIGKILL
     if exit_code < 0:
         exit_code = 128 - exit_code
     return Ending(result=None, exit_code=exit_code or FAILED)
@@ -71,3 +90,9 @@ def _rank(path: Path, number: int, leader: int, endings: "SimpleQueue[str]") -> 
         endings.put(ending.model_dump_json())
         # A rank that returned would leave the others waiting for it.
         sys.exit(ending.exit_code or FAILED)
+    except SystemExit as stop:
+        if not stop.code:  # by the user's code: to the agent it would look as if all went well
+            ending = ending_of(RuntimeError("a rank left by sys.exit before its end"))
+            endings.put(ending.model_dump_json())
+            sys.exit(FAILED)
+        raise

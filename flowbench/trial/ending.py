@@ -1,5 +1,7 @@
 """How a trial ended: a result to write, and the exit code of its process."""
 
+import errno
+import os
 import traceback
 from collections.abc import Iterator
 
@@ -11,9 +13,21 @@ from flowbench.run_directory import DISK_FULL, NO_ROOM, TrialResult
 from flowbench.spec.vocabulary import Outcome
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+PEER_LOST = 69
+"""Exit code of a rank whose connection to another broke: the cause is the other's."""
 
-CPU_ALLOCATOR = ("DefaultCPUAllocator", "not enough memory")
+CPU_ALLOCATOR = ("DefaultCPUAllocator", "not enough memory", "bad_alloc")
 """What the RuntimeError says that torch raises where the CPU's memory is exhausted."""
+
+PORT_TAKEN = ("EADDRINUSE", "address already in use")
+CONNECTION_BROKEN = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Connection was likely closed",
+    "Broken pipe",
+    "remote process exited",
+)
+"""What errors of torch.distributed say, by gloo, NCCL and its store."""
 
 
 class Ending(BaseModel):
@@ -23,6 +37,8 @@ class Ending(BaseModel):
 
     result: TrialResult | None
     exit_code: int = DONE
+    port_taken: bool = False
+    """Whether another program took the port that the ranks were to meet at: they can try again."""
 
 
 def ending_of(error: Exception) -> Ending:
@@ -35,12 +51,17 @@ def ending_of(error: Exception) -> Ending:
     if is_out_of_memory(error):
         return _failed("out_of_memory", reason)
     traceback.print_exception(error)
-    return _failed("code_error", reason, FAILED)
+    if _says(error, CONNECTION_BROKEN):
+        return Ending(result=None, exit_code=PEER_LOST)
+    failed = _failed("code_error", reason, FAILED)
+    return failed.model_copy(update={"port_taken": _says(error, PORT_TAKEN)})
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Say whether memory was exhausted, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in CPU_ALLOCATOR)
 
@@ -48,6 +69,13 @@ def is_out_of_memory(error: Exception) -> bool:
 def is_disk_full(error: Exception) -> bool:
     """Say whether an error, or what caused it, is a full disk."""
     return any(isinstance(cause, OSError) and cause.errno in NO_ROOM for cause in _causes(error))
+
+
+def _says(error: Exception, signs: tuple[str, ...]) -> bool:
+    """Say whether an error of ranks that talk to each other has one of these signs."""
+    if not isinstance(error, RuntimeError) or "RANK" not in os.environ:
+        return False
+    return any(sign in str(error) for sign in signs)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -22,6 +22,7 @@ from flowbench.spec.run import RunSpec
 from flowbench.spec.vocabulary import PEAK_MEMORY, SPLIT_PREFIX
 from flowbench.training.fit import Fitted, fit
 from flowbench.training.placement import device_type, dtype
+from flowbench.trial.limits import limit_memory, set_seeds, set_threads
 
 VERSIONS = ("torch", "pytorch-lightning", "numpy", "flowbench")
 LIPSCHITZ_POINTS = 256
@@ -36,10 +37,9 @@ def run_rank(run: RunDirectory, attempt: AttemptDirectory) -> TrialResult | None
     """
     spec = run.spec()
     first = os.environ.get("RANK", "0") == "0"
-    if spec.training.threads is not None:
-        torch.set_num_threads(spec.training.threads)
-    # Every rank draws the same initial weights.
-    torch.manual_seed(spec.model_seed)
+    set_threads(spec.training, run.replay())
+    set_seeds(spec.model_seed)  # every rank draws the same initial weights
+    limit_memory(attempt.terms(), device_type(spec.training))
     if first:
         _stage(attempt, "data")
     data = open_data(spec.data, spec.data_seed, spec.training.batch_size, dtype(spec.training))
@@ -70,6 +70,7 @@ def start_facts(flow: Flow, data: FlowData, spec: RunSpec) -> dict[str, Any]:
         "data_hash": data.info.content_hash,
         "baselines": {"gaussian": gaussian, **known},
         "versions": {"python": platform.python_version(), **versions},
+        "threads": torch.get_num_threads(),
         "n_parameters": sum(p.numel() for p in flow.parameters() if p.requires_grad),
     }
 

@@ -1,7 +1,5 @@
 """Measuring the sampling speed of finished runs, one at a time."""
 
-import torch
-
 from flowbench.data.module import open_data
 from flowbench.errors import InputError
 from flowbench.evaluation import measure_speed
@@ -10,6 +8,7 @@ from flowbench.families.checkpoint import load_flow
 from flowbench.run_directory import DISK_FULL, RunDirectory, TrialResult, write_atomically
 from flowbench.training.placement import device_type
 from flowbench.trial.ending import is_disk_full
+from flowbench.trial.limits import set_threads
 
 
 def measure(runs: list[RunDirectory]) -> int:
@@ -35,8 +34,7 @@ def measured(run: RunDirectory) -> TrialResult:
     attempt = run.finished_attempt()
     if attempt is None:
         raise InputError(f"{run.id}: this run has no model (it has not validated once)")
-    if spec.training.threads is not None:
-        torch.set_num_threads(spec.training.threads)
+    set_threads(spec.training, None)
     flow = load_flow(attempt.model).to(device_type(spec.training))
     context = None
     if flow.context_size:
