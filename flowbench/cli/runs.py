@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +14,9 @@ from flowbench.cli.show import console, print_json, table
 from flowbench.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
+    from flowbench.evaluation import Evaluation
     from flowbench.evaluation.trained import Trained
+    from flowbench.run_directory import RunDirectory
 
 Model = Annotated[str, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="A run, or a model file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -56,7 +60,10 @@ def evaluate(
     ] = "validation",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a trained model again, on the data that it was trained with."""
+    """Measure a trained model again, on the data that it was trained with.
+
+    A measurement of a run is kept beside it, and goes into the record as a run of its own.
+    """
     from flowbench.cli.measures import measure_rows
     from flowbench.evaluation import evaluate as measure
     from flowbench.run_directory import find_run
@@ -66,12 +73,33 @@ def evaluate(
     run = find_run(model)
     spec = EvaluationSpec() if run is None else run.spec().evaluation
     spec = spec.model_copy(update={"split": split, "speed": True})
+    began = time.monotonic()
     found = measure(trained.flow, trained.open_data(), spec)
+    if run is not None:
+        _keep(run, found, time.monotonic() - began)
     if as_json:
         print_json({"model": str(trained.path), "metrics": found.metrics, "labels": found.labels})
         return
     rows = measure_rows(found.metrics, found.labels, split)
     console().print(table(model, ["measure", "value"], rows))
+
+
+def _keep(run: RunDirectory, found: Evaluation, seconds: float) -> None:
+    """Keep a later measurement of a run."""
+    from flowbench.tracking.measurements import MeasuredResult, write_evaluation
+    from flowbench.tracking.provenance import git_commit
+    from flowbench.tracking.record import open_recorder
+
+    result = MeasuredResult(
+        outcome="completed",
+        metrics=found.metrics,
+        labels=found.labels,
+        seconds=seconds,
+        git_commit=git_commit(),
+        command=shlex.join(sys.argv),
+    )
+    write_evaluation(run, result)
+    open_recorder().sync([run])
 
 
 def sample(

@@ -26,7 +26,8 @@ def provenance(frame: Frame, table: pd.DataFrame) -> pd.DataFrame:
     """Return for each run behind the leaderboard, speeds included, what made its numbers."""
     quoted = {run for ids in table["run_ids"] for run in ids}
     runs = frame.runs
-    behind = runs[runs["run"].isin(quoted) | runs["measures"].isin(quoted)]
+    speeds = runs["measures"].isin(quoted) & (runs["stage"] == "speed")
+    behind = runs[runs["run"].isin(quoted) | speeds]
     split = behind["test/bits_per_dim"].fillna(behind["val/bits_per_dim"])
     versions = [name for name in runs.columns if str(name).startswith("version.")]
     shown = pd.DataFrame({

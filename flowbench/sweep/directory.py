@@ -1,18 +1,19 @@
 """A sweep on disk: `runs/<sweep>/`, its specification, its driver's lock."""
 
-import fcntl
 import json
 import os
-import time
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from flowbench.database import VARIABLE
 from flowbench.errors import InputError
 from flowbench.run_directory import write_atomically
 from flowbench.spec.sweep import SweepSpec
 from flowbench.spec.validation import validated
+from flowbench.sweep.locks import Holder, held, holder
 
 
 class SweepDirectory:
@@ -24,6 +25,11 @@ class SweepDirectory:
     @property
     def _spec_path(self) -> Path:
         return self.path / "sweep.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a sweep here."""
+        return self._spec_path.is_file()
 
     def spec(self) -> SweepSpec:
         """Read the specification.
@@ -55,39 +61,62 @@ class SweepDirectory:
             )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
         """Hold the sweep for one driver; the lock ends with the process, however it ends.
 
+        Args:
+            shared: hold it beside other drivers, each with a lock of its own.
+
         Raises:
-            InputError: if another driver runs the sweep.
+            InputError: if another driver runs the sweep, and either is not shared.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self._lock_path.open("a+") as file:
-            if not _lock(file):
+        name = f"driver-{socket.gethostname()}-{os.getpid()}.lock" if shared else "driver.lock"
+        with held(self.path / name) as mine:
+            if not mine:
                 raise InputError(f"sweep {self.path.name} is being run by process {self.driver()}")
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
             yield
+        if shared:
+            (self.path / name).unlink(missing_ok=True)
+
+    def drivers(self) -> list[Holder]:
+        """Return the processes that run the sweep, the first that took it first."""
+        found = [holder(path) for path in self.path.glob("driver*.lock")]
+        return sorted((h for h in found if h is not None), key=lambda h: h.since)
 
     def driver(self) -> int | None:
         """Return the process that runs the sweep, None where none does."""
-        if not self._lock_path.is_file():
-            return None
-        with self._lock_path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or 0)
-        return None
+        return next((holder.pid for holder in self.drivers()), None)
 
     def driven_since(self) -> float | None:
         """Return when the driver that runs the sweep took it, in seconds since 1970."""
-        return None if self.driver() is None else self._lock_path.stat().st_mtime
+        return next((holder.since for holder in self.drivers()), None)
+
+    def keep_in(self, storage: str) -> None:
+        """Note where the sweep's state is; it must be the same each time.
+
+        Args:
+            storage: a database's address; empty for the files under the home directory.
+
+        Raises:
+            InputError: if it is elsewhere.
+        """
+        path = self.path / "storage"
+        if not path.is_file():
+            write_atomically(path, storage)
+        elif (there := path.read_text()) != storage:
+            name = self.path.name
+            if there:
+                raise InputError(
+                    f"sweep {name} is kept in {there}: set {VARIABLE} to that database"
+                )
+            raise InputError(
+                f"sweep {name} is kept in files under {self.path.parent}: unset {VARIABLE}"
+            )
 
     @property
-    def _lock_path(self) -> Path:
-        return self.path / "driver.lock"
+    def stop_file(self) -> Path:
+        """Its presence asks the drivers of this sweep to stop, on whatever machine they run."""
+        return self.path / "STOP"
 
     @property
     def log(self) -> Path:
@@ -109,17 +138,3 @@ class SweepDirectory:
 
     def write_defaults(self, defaults: dict[str, dict[str, Any]]) -> None:
         write_atomically(self.path / "defaults.json", json.dumps(defaults, indent=1))
-
-
-def _lock(file: IO[str], patience: float = 1.0) -> bool:
-    """Take the lock; whoever asks for the driver holds it for a moment, so this tries a while."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True

@@ -11,13 +11,14 @@ from flowbench.errors import InputError
 from flowbench.run_directory import RunDirectory, TrialResult, home
 from flowbench.spec.run import RunSpec
 from flowbench.spec.sweep import slug
+from flowbench.sweep.directory import SweepDirectory
 from flowbench.sweep.driver import Driver, Work
 from flowbench.sweep.launchers.base import Launcher
 from flowbench.sweep.launchers.local import LocalLauncher
+from flowbench.sweep.locks import Holder, held, holder
 from flowbench.sweep.progress import Progress
 from flowbench.tracking.provenance import Provenance, git_commit
-from flowbench.tracking.record import Recorder
-from flowbench.tracking.store import default_tracking_uri
+from flowbench.tracking.record import open_recorder
 
 BAD_INPUT = 2
 
@@ -86,18 +87,36 @@ def run_single(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
         raise InputError(f"run id {run_id!r}: letters, digits, ., - and _ are allowed")
     run = RunDirectory(home() / run_id)
-    if (run.path / "spec.json").is_file() and (run.spec().hash != spec.hash or run.result()):
-        raise InputError(f"run id {run_id!r}: a run of this name exists")
+    lock = run.path / "driver.lock"
+    with held(lock) as mine:
+        driver = _sweep_driver(run) if mine else holder(lock)
+        if driver is not None:
+            raise InputError(f"{run_id} is being run by process {driver.pid}")
+        if (run.path / "spec.json").is_file() and (run.spec().hash != spec.hash or run.result()):
+            raise InputError(f"run id {run_id!r}: a run of this name exists")
+        return _run(run, spec, launcher, quiet=quiet)
+
+
+def _sweep_driver(run: RunDirectory) -> Holder | None:
+    """Return the driver that runs the sweep which a run belongs to."""
+    sweep = Provenance.read(run).sweep
+    drivers = SweepDirectory(home() / sweep).drivers() if sweep else []
+    return drivers[0] if drivers else None
+
+
+def _run(
+    run: RunDirectory, spec: RunSpec, launcher: Launcher | None, *, quiet: bool
+) -> TrialResult:
     why = Provenance(git_commit=git_commit(), command=shlex.join(sys.argv))
     plan = SinglePlan(Work(run, spec, why))
-    progress = Progress(run_id, expected=1, quiet=quiet)
+    progress = Progress(run.id, expected=1, quiet=quiet)
     with progress:
         Driver(
             plan, launcher or LocalLauncher(devices_per_trial=spec.training.devices), progress
         ).run()
     if plan.result is None:
-        raise RuntimeError(f"{run_id} ended without a result")
+        raise RuntimeError(f"{run.id} ended without a result")
     if plan.bad_input:
         raise InputError(plan.result.reason)
-    Recorder(default_tracking_uri(), home() / "artifacts").sync([run])
+    open_recorder().sync([run])
     return plan.result

@@ -3,7 +3,6 @@
 import math
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowbench.run_directory import TrialResult
@@ -19,35 +18,12 @@ from flowbench.sweep.warm import earlier_points
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.samplers import BaseSampler
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, TrialState
 
 OBJECTIVE = "val/bits_per_dim"
 MEASURED: dict[Objective, str] = {"bits_per_dim": OBJECTIVE, "sampling_time": SAMPLING_TIME}
 """The metric of each objective."""
-
-
-def open_storage(path: Path) -> "RDBStorage":
-    """Open Optuna's SQLite database in WAL mode.
-
-    With `synchronous=NORMAL` a trial's writes take 0.03 s instead of 0.30 s, and a crash of the
-    machine (not of a process) can lose the last ones, which `resume` reads from run directories.
-    """
-    import optuna
-    from optuna.storages import RDBStorage
-    from sqlalchemy import event
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}})
-
-    def quicken(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    event.listen(storage.engine, "connect", quicken)
-    storage.engine.dispose()  # connections made before the listener was there
-    return storage
 
 
 @dataclass(frozen=True)
@@ -61,7 +37,7 @@ class Asked:
 class Search:
     """The search of one family on one data set."""
 
-    def __init__(self, storage: "RDBStorage", sweep: SweepSpec, family: str, label: str) -> None:
+    def __init__(self, storage: "BaseStorage", sweep: SweepSpec, family: str, label: str) -> None:
         import optuna
 
         self.storage = storage
@@ -108,18 +84,22 @@ class Search:
         )
         return taken + budget.per_trial <= budget.total
 
-    def running(self) -> list[Asked]:
-        """Return the trials that an earlier driver asked for and did not tell of."""
-        from optuna import Trial
+    def running(self) -> list[int]:
+        """Return the trials that were asked for, by whichever driver, and not told of."""
         from optuna.trial import TrialState
 
-        asked = []
-        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self.study.sampler = self._sampler(frozen.number)
-            trial = Trial(self.study, frozen._trial_id)
-            self._live[frozen.number] = trial
-            asked.append(Asked(frozen.number, self._suggest(trial)))
-        return asked
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial.number for trial in running]
+
+    def go_on(self, number: int) -> Asked:
+        """Return a trial that another driver asked for and left."""
+        from optuna import Trial
+
+        trials = self.study.get_trials(deepcopy=False)
+        left = next(trial for trial in trials if trial.number == number)
+        self.study.sampler = self._sampler(number)
+        trial = self._live[number] = Trial(self.study, left._trial_id)
+        return Asked(number, self._suggest(trial))
 
     def ask(self) -> Asked | None:
         """Return the next configuration, or None where the budget does not pay for one now.
@@ -127,10 +107,15 @@ class Search:
         The sampler is seeded anew from the sweep's seed and the trial's number: a sweep of one
         slot gives the same trials each time, and after any interruption.
         """
+        from optuna.trial import TrialState
+
         if not self._has_room(running=self.sweep.budget.per_trial):
             return None
         self.study.sampler = self._sampler(self.begun)
         trial = self.study.ask()
+        if self.trials is not None and trial.number >= self.trials:  # another driver was first
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
         self._live[trial.number] = trial
         return Asked(trial.number, self._suggest(trial))
 
@@ -206,10 +191,15 @@ class Search:
         return min(sound, key=lambda trial: (trial.values[0], trial.number), default=None)
 
     def _begun(self) -> "list[FrozenTrial]":
+        """Return the trials that were asked for, without those that were over the budget."""
         from optuna.trial import TrialState
 
-        trials = self.study.get_trials(deepcopy=False)
-        return [trial for trial in trials if trial.state != TrialState.WAITING]
+        limit = math.inf if self.trials is None else self.trials
+        return [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state != TrialState.WAITING and trial.number < limit
+        ]
 
     def _spent(self, result: TrialResult) -> float:
         """Return what a trial takes of a total: what it took, or in full where it failed."""

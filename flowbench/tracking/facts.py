@@ -158,12 +158,6 @@ def result_tags(result: TrialResult) -> dict[str, str]:
     return {schema.OUTCOME: result.outcome, schema.REASON: result.reason, **labels}
 
 
-def speed_result(run: RunDirectory) -> TrialResult | None:
-    """Return the measurement of a run's sampling speed, None where there is none."""
-    path = run.speed_path
-    return TrialResult.model_validate_json(path.read_text()) if path.is_file() else None
-
-
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return nested values by dotted keys; lists as JSON, what is None left out."""
     flat: dict[str, str] = {}

@@ -47,8 +47,9 @@ WORDS = {
 def read_runs(tracking_uri: str, sweep: str | None = None) -> pd.DataFrame:
     """Read every run, or those of one sweep: one row a run, the oldest first.
 
-    A later measurement of a run (stage `speed`) is a row of its own whose `measures` names the run
-    it belongs to; the sweep's own parent run is left out (`read_sweeps` has it).
+    A later measurement of a run (stages `speed` and `evaluate`) is a row of its own whose
+    `measures` names the run it belongs to; the sweep's own parent run is left out (`read_sweeps`
+    has it).
 
     Args:
         tracking_uri: the record's address.

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowbench.database import DRIVER as POSTGRES
+from flowbench.database import migrating, schema_url, shared_database
 from flowbench.run_directory import home
 
 if TYPE_CHECKING:
@@ -17,11 +19,19 @@ if TYPE_CHECKING:
 
 
 SQLITE = "sqlite:///"
+VARIABLE = "MLFLOW_TRACKING_URI"
+"""Environment: MLflow's own name for the address of a record."""
 
 
 def default_tracking_uri() -> str:
-    """Return the address of the record under the home directory."""
-    return f"{SQLITE}{home() / 'mlflow.db'}"
+    """Return the record's address: as the environment names it, else under the home directory.
+
+    `MLFLOW_TRACKING_URI` goes first; the database of `FLOWBENCH_STORAGE` has a schema for it.
+    """
+    if address := os.environ.get(VARIABLE):
+        return address
+    shared = shared_database()
+    return f"{SQLITE}{home() / 'mlflow.db'}" if shared is None else schema_url(shared, "mlflow")
 
 
 @cache
@@ -36,6 +46,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
     # A server that is down is asked again later; MLflow's seven tries would hold a driver up for
     # minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -56,7 +67,15 @@ def exists(tracking_uri: str) -> bool:
 
 @contextmanager
 def locked(tracking_uri: str) -> Iterator[None]:
-    """Hold the lock file beside a SQLite database; nothing for a server, which has its own."""
+    """Hold the right to create and migrate a database of ours; nothing for a server, which has it.
+
+    Raises:
+        InputError: if a PostgreSQL database cannot be reached.
+    """
+    if tracking_uri.startswith(POSTGRES):
+        with migrating(tracking_uri):
+            yield
+        return
     if not tracking_uri.startswith(SQLITE):
         yield
         return

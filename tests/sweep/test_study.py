@@ -13,7 +13,8 @@ from flowbench.run_directory import TrialResult
 from flowbench.spec.distributions import Distribution
 from flowbench.sweep.constraints import FAILURE
 from flowbench.sweep.space import grid, suggest, trial_count
-from flowbench.sweep.study import WORST, Search, open_storage
+from flowbench.sweep.storage import open_storage
+from flowbench.sweep.study import WORST, Search
 
 CONDITIONAL = {
     "family.network": ["mlp", "conv"],
@@ -62,7 +63,7 @@ def test_trials_are_the_same_each_time_and_after_an_interruption(tmp_path, sampl
         finish(search, asked)
     left = search.ask()  # asked for, and the driver dies
     search = search_of(tmp_path / "parts", **changes)
-    recovered = search.running()
+    recovered = [search.go_on(number) for number in search.running()]
     assert recovered == [left]
     parts.append(left.values)
     finish(search, recovered[0])
@@ -111,7 +112,7 @@ def test_a_grid_is_every_combination_that_applies_once(tmp_path):
     for asked in first[:2]:
         finish(search, asked)
     search = search_of(tmp_path, **changes)  # interrupted: nothing is enqueued twice
-    assert search.running() == [first[2]]
+    assert [search.go_on(number) for number in search.running()] == [first[2]]
     finish(search, first[2])
     found = [asked.values for asked in first] + go_through(search)
     as_tuples = [
