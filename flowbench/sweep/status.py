@@ -1,5 +1,6 @@
 """How far a sweep is, read from its run directories alone."""
 
+import socket
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -8,12 +9,14 @@ from typing import Any, Literal
 from flowbench.run_directory import RunDirectory, home
 from flowbench.spec.sweep import SweepSpec
 from flowbench.sweep.directory import SweepDirectory
+from flowbench.sweep.front import FrontTrial, front
 from flowbench.sweep.launchers.base import Lease
 from flowbench.sweep.space import trial_count
 from flowbench.tracking.provenance import Provenance
 
 State = Literal["running", "stopped", "finished"]
 
+RUNNING = "running"
 WAITING = "interrupted"
 """In place of an outcome: neither finished nor running; `sweep resume` goes on with it."""
 
@@ -47,6 +50,12 @@ class SweepStatus:
     """Estimated from the finished runs; None where no driver runs, or nothing finished yet."""
     how_to_go_on: str
     """The command that comes next."""
+    slots: int
+    """Trials that may run side by side, over all drivers."""
+    budget: str
+    """What each family may spend, in words, its unit among them."""
+    front: tuple[FrontTrial, ...] = ()
+    """Of a sweep with two objectives."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,19 +81,21 @@ def sweep_status(name: str) -> SweepStatus:
     running: list[RunningTrial] = []
     seconds = []
     for run in sweep_runs(name):
-        result = run.result()
-        state = result.outcome if result is not None else _state(run, running)
+        state = run_state(run)
         counts[Provenance.read(run).stage][state] += 1
-        if result is not None:
+        if state == RUNNING:
+            running.append(_running(run))
+        elif (result := run.result()) is not None:
             seconds.append(result.seconds)
         if run.speed_path.is_file():
             counts["speed"]["completed"] += 1
     expected = expected_runs(sweep)
     missing = sum(expected[s] - _done(counts[s]) for s in ("tune", "confirm"))
     driver = directory.driver()
+    slots = sweep.resources.slots * max(1, len(directory.drivers()))
     end = None
     if driver is not None and seconds:
-        end = time.time() + missing * sum(seconds) / len(seconds) / sweep.resources.slots
+        end = time.time() + missing * sum(seconds) / len(seconds) / slots
     state, next_command = _where(name, running=driver is not None, finished=directory.finished)
     return SweepStatus(
         name=name,
@@ -96,6 +107,9 @@ def sweep_status(name: str) -> SweepStatus:
         running_since=directory.driven_since(),
         expected_end=end,
         how_to_go_on=next_command,
+        slots=slots,
+        budget=sweep.budget.words,
+        front=front(sweep_runs(name), sweep.constraints) if len(sweep.objectives) > 1 else (),
     )
 
 
@@ -124,14 +138,32 @@ def sweep_runs(name: str) -> list[RunDirectory]:
     return [RunDirectory(path.parent) for path in sorted(home().glob(f"{name}.*/spec.json"))]
 
 
-def _state(run: RunDirectory, running: list[RunningTrial]) -> str:
+def run_state(run: RunDirectory) -> str:
+    """Return how a run ended, or that it runs, or that it was interrupted."""
+    result = run.result()
+    if result is not None:
+        return result.outcome
+    lease = _lease(run)
+    return RUNNING if lease is not None and _alive(run, lease) else WAITING
+
+
+def _alive(run: RunDirectory, lease: Lease) -> bool:
+    """Say whether a trial runs; of one on another machine only its driver knows."""
+    if lease.engine == "local" and lease.host == socket.gethostname():
+        return lease.alive
+    sweep = Provenance.read(run).sweep
+    return bool(sweep) and SweepDirectory(home() / sweep).driver() is not None
+
+
+def _running(run: RunDirectory) -> RunningTrial:
+    lease = _lease(run)
+    return RunningTrial(run.id, run.attempts()[-1].number, lease.started if lease else time.time())
+
+
+def _lease(run: RunDirectory) -> Lease | None:
     attempts = run.attempts()
-    lease = Lease.read(attempts[-1]) if attempts else None
-    if lease is None or not lease.alive:
-        return WAITING
-    running.append(RunningTrial(run.id, attempts[-1].number, lease.started))
-    return "running"
+    return Lease.read(attempts[-1]) if attempts else None
 
 
 def _done(outcomes: Counter[str]) -> int:
-    return outcomes.total() - outcomes["running"] - outcomes[WAITING]
+    return outcomes.total() - outcomes[RUNNING] - outcomes[WAITING]
