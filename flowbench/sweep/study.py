@@ -65,7 +65,7 @@ class Search:
     @property
     def begun(self) -> int:
         """How many trials were asked for."""
-        return len(self._begun())
+        return len(self.begun_trials)
 
     @property
     def exhausted(self) -> bool:
@@ -75,7 +75,7 @@ class Search:
     def _has_room(self, running: float) -> bool:
         """Say whether the budget pays for another trial where each running one takes `running`."""
         budget = self.sweep.budget
-        trials = self._begun()
+        trials = self.begun_trials
         if budget.total is None:
             return len(trials) < trial_count(self.sweep, self.family)
         taken = sum(
@@ -182,7 +182,7 @@ class Search:
     @property
     def finished(self) -> int:
         """How many trials have ended, however they did."""
-        return sum(trial.state.is_finished() for trial in self._begun())
+        return sum(trial.state.is_finished() for trial in self.begun_trials)
 
     def _best(self) -> "FrozenTrial | None":
         from optuna.trial import TrialState
@@ -190,7 +190,8 @@ class Search:
         sound = self._sound(TrialState.COMPLETE)
         return min(sound, key=lambda trial: (trial.values[0], trial.number), default=None)
 
-    def _begun(self) -> "list[FrozenTrial]":
+    @property
+    def begun_trials(self) -> "list[FrozenTrial]":
         """Return the trials that were asked for, without those that were over the budget."""
         from optuna.trial import TrialState
 
