@@ -18,7 +18,8 @@ from flowbench.compare.frame import PROTOCOL
 FIRST_TO_GO = ("parameters", "seeds", "excess", "speed_b1024", "gain")
 """Columns that a narrow terminal does without, in this order; the measure of the rank stays."""
 
-PADDING = 2
+GAP = 3
+"""Letters between columns: two of padding, and the space that rich draws as a line."""
 
 
 def rendered(table: pd.DataFrame, flags: list[Flag], width: int | None = None) -> RenderableType:
@@ -34,7 +35,7 @@ def rendered(table: pd.DataFrame, flags: list[Flag], width: int | None = None) -
         columns, left_out = _fitting(rows, width)
         built = Table(
             title=escape(f"{name} ({rows['split'].iloc[0]})"), title_justify="left",
-            box=SIMPLE_HEAD, padding=(0, PADDING, 0, 0), pad_edge=False, show_edge=False,
+            box=SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False,
         )  # fmt: skip
         for column in columns:
             justify: Any = "left" if column.kind == "text" else "right"
@@ -58,7 +59,7 @@ def _fitting(rows: pd.DataFrame, width: int | None) -> tuple[list[Column], list[
     left_out: list[str] = []
     ranked_by = rows["ranked_by"].iloc[0]
     for key in (*FIRST_TO_GO, "bits_per_dim"):
-        needed = sum(_width(rows, column) + PADDING for column in columns)
+        needed = sum(_width(rows, column) + GAP for column in columns)
         if width is None or needed <= width:
             break
         if key != ranked_by:

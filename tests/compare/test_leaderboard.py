@@ -146,8 +146,8 @@ def test_continuous_data_are_ranked_by_gain_and_discrete_data_by_bits(tmp_path):
 
 def test_configurations_of_two_sweeps_are_not_averaged(tmp_path):
     def confirmed(name, sweep, bits):
-        metrics = {f"{split}/{k}": v for split in ("val", "test") for k, v in (
-            ("bits_per_dim", bits), ("bits_per_dim_se", 0.01), ("nats", -bits * 4 * LN2))}  # fmt: skip
+        values = {"bits_per_dim": bits, "bits_per_dim_se": 0.01, "nats": -bits * 4 * LN2}
+        metrics = {f"{split}/{k}": v for split in ("val", "test") for k, v in values.items()}
         return run(name, "glow", bits, stage="confirm", sweep=sweep, metrics=metrics)
 
     runs = [confirmed(f"{s}{i}", s, b) for s, b in (("old", 1.2), ("new", 1.4)) for i in range(2)]
@@ -215,6 +215,23 @@ def test_the_terminal_shows_names_as_text_and_programs_get_every_number(hostile_
     np.testing.assert_array_equal(back["bits_per_dim"], demo[1]["bits_per_dim"])
     formula = as_csv(table.assign(family="=cmd()"))
     assert "'=cmd()" in formula
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_narrow_terminal_shows_whole_numbers_and_says_what_it_left_out(demo, width):
+    frame, table = demo
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(rendered(table, flags(frame, table), width))
+    text = console.export_text()
+    assert "…" not in text
+    for row in table.to_dict("records"):
+        measure = "gain" if row["data"] == "moons" else "bits_per_dim"
+        assert with_error(row[measure], row[f"{measure}_se"]) in text
+        assert row["family"] in text
+    assert "no room for: parameters" in text
+    console = Console(width=1000, record=True, file=io.StringIO())
+    console.print(rendered(table, flags(frame, table)))
+    assert "no room" not in console.export_text()
 
 
 @pytest.mark.parametrize(
