@@ -43,11 +43,12 @@ def new_attempt(name, spec):
     return run, attempt
 
 
-def start_trial(run, attempt, **environment):
+def start_trial(run, attempt, *more, **environment):
     """Start the program that drivers start."""
+    program = (sys.executable, "-m", "flowbench.trial")
     with attempt.log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "flowbench.trial", run.path, "--attempt", str(attempt.number)],
+            [*program, run.path, "--attempt", str(attempt.number), *more],
             stdout=log,
             stderr=log,
             start_new_session=True,

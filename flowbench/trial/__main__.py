@@ -1,6 +1,8 @@
 """`python -m flowbench.trial`: the program that drivers start.
 
 RUN_DIR --attempt N    train and measure a run; what happens is written to its attempt's directory
+  --nodes K --node-rank I --rendezvous HOST:PORT
+                       do one of K nodes' share of it; all of them meet at a port of the first
 --speed RUN_DIR...     measure the sampling speed of finished runs, into their `speed.json`
 --resolve              answer a sweep's question on standard input: are its keys and data right?
 
@@ -26,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flowbench.trial", description=__doc__)
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--attempt", type=int, default=0)
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--node-rank", type=int, default=0)
+    parser.add_argument("--rendezvous")
     parser.add_argument("--speed", nargs="+", type=Path)
     parser.add_argument("--resolve", action="store_true")
     asked = parser.parse_args(arguments)
@@ -48,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from flowbench.trial.leader import lead
 
         run = RunDirectory(asked.run)
-        return lead(run, run.attempt(asked.attempt))
+        node = None
+        if asked.nodes > 1:
+            from flowbench.trial.elastic import Node
+
+            node = Node(asked.nodes, asked.node_rank, asked.rendezvous)
+        return lead(run, run.attempt(asked.attempt), node)
     except InputError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

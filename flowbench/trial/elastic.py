@@ -5,8 +5,10 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -21,36 +23,62 @@ SHUTDOWN_SECONDS = 5
 """Time that ranks have to end by themselves when one has failed."""
 POLL_SECONDS = 0.03
 """Between looks at the ranks: a trial ends so much after its last rank."""
+MEETING_SECONDS = 600
+"""How long a node waits for the others: they may read the program from a slow file system."""
 TRIES = 5
 """Times to start ranks anew whose meeting point another program took."""
 
 
-def run_ranks(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Ending:
-    """Run a trial's ranks in processes forked from this one, and return how it ended.
+@dataclass(frozen=True)
+class Node:
+    """The place of a leader among those of its trial, one on each node."""
 
-    To be called in the main thread, before any tensor operation: ranks inherit this process.
+    count: int = 1
+    rank: int = 0
+    rendezvous: str = "localhost:0"
+    """HOST:PORT of the first node, where all leaders and ranks meet."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return how the agent meets the others.
+
+        Among several the ranks are numbered by node: the agents' own way would number them by name
+        of host, and rank 0 might be anywhere.
+        """
+        size = {"min_nodes": self.count, "max_nodes": self.count, "rdzv_endpoint": self.rendezvous}
+        if self.count == 1:
+            return {**size, "rdzv_backend": "c10d", "local_addr": "localhost"}
+        meeting = {"rank": self.rank, "timeout": MEETING_SECONDS}
+        return {**size, "rdzv_backend": "static", "rdzv_configs": meeting}
+
+
+ALONE = Node()
+
+
+def run_ranks(
+    run: RunDirectory, attempt: AttemptDirectory, ranks: int, node: Node = ALONE
+) -> Ending:
+    """Run a node's ranks in processes forked from this one, and return how they ended.
+
+    To be called in the main thread, before any tensor operation: ranks inherit this process. Only
+    the node with rank 0 has a result where all went well.
     """
     # Counting GPUs through CUDA itself would bar forked ranks from using them.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    ending = _run_once(run, attempt, ranks)
+    ending = _run_once(run, attempt, ranks, node)
     for _ in range(TRIES - 1):
         if not ending.port_taken:
             break
-        ending = _run_once(run, attempt, ranks)
+        ending = _run_once(run, attempt, ranks, node)
     return ending
 
 
-def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Ending:
+def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int, node: Node) -> Ending:
     endings: SimpleQueue[str] = multiprocessing.get_context("fork").SimpleQueue()
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
+            **node.settings(),
             nproc_per_node=ranks,
             run_id=run.id,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="localhost",
             max_restarts=0,
             start_method="fork",
             logs_specs=DefaultLogsSpecs(log_dir=logs),
@@ -69,6 +97,8 @@ def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int) -> Endin
         ending = Ending.model_validate_json(endings.get())
         if ending.exit_code != PEER_LOST:
             return ending
+    if exit_code == 0 and node.rank > 0:
+        return Ending(result=None)
     if exit_code == PEER_LOST:  # the other went without a word: it was killed
         exit_code = -signal.SIGKILL
     if exit_code < 0:

@@ -1,6 +1,7 @@
 """The leader of a trial: runs its ranks, and writes its result last."""
 
 import time
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -8,18 +9,22 @@ from flowbench.run_directory import DISK_FULL, AttemptDirectory, RunDirectory
 from flowbench.trial.ending import Ending, ending_of, is_disk_full
 from flowbench.trial.rank import run_rank
 
+if TYPE_CHECKING:
+    from flowbench.trial.elastic import Node
 
-def lead(run: RunDirectory, attempt: AttemptDirectory) -> int:
+
+def lead(run: RunDirectory, attempt: AttemptDirectory, node: "Node | None" = None) -> int:
     """Run a trial in this process, or its ranks in processes of their own; return the exit code.
 
     Args:
         run: has the specification.
         attempt: its directory exists; `result.json` is written to it, unless the disk is full or
             a signal ended a rank: then a new attempt may do better.
+        node: this node among those that the ranks are spread over; None where there is one.
     """
     try:
         devices = run.spec().training.devices
-        ending = _single(run, attempt) if devices == 1 else _several(run, attempt, devices)
+        ending = _single(run, attempt) if devices == 1 else _several(run, attempt, devices, node)
         return _finish(attempt, ending)
     except OSError as error:
         if not is_disk_full(error):
@@ -34,10 +39,16 @@ def _single(run: RunDirectory, attempt: AttemptDirectory) -> Ending:
         return ending_of(error)
 
 
-def _several(run: RunDirectory, attempt: AttemptDirectory, devices: int) -> Ending:
+def _several(
+    run: RunDirectory, attempt: AttemptDirectory, devices: int, node: "Node | None"
+) -> Ending:
     from flowbench.trial.elastic import run_ranks
 
-    return run_ranks(run, attempt, devices)
+    if node is None:
+        return run_ranks(run, attempt, devices)
+    from flowbench.trial.nodes import run_node
+
+    return run_node(run, attempt, devices // node.count, node)
 
 
 def _finish(attempt: AttemptDirectory, ending: Ending) -> int:
