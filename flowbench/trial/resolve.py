@@ -36,7 +36,11 @@ def answer(text: str) -> str:
     question = Question.model_validate_json(text)
     defaults = {}
     for name, configurations in question.families.items():
-        resolved = [resolve(family_class(name), values) for values in configurations]
+        family = family_class(name)
+        try:
+            resolved = [resolve(family, values) for values in configurations]
+        except InputError as error:
+            raise InputError(f"family {name}: {error}") from None
         defaults[name] = resolved[0]
     for spec in question.data:
         info = open_data(spec, question.data_seed).info
