@@ -170,8 +170,10 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
         preprocess=runs["label.preprocess"],
         parameters=runs["n_parameters"],
         budget=[
-            _budget(unit, per_trial)
-            for unit, per_trial in zip(runs["budget_unit"], runs["budget_per_trial"], strict=True)
+            _budget(unit, per_trial, total)
+            for unit, per_trial, total in zip(
+                runs["budget_unit"], runs["budget_per_trial"], runs["budget_total"], strict=True
+            )
         ],
         speed_error=np.where(matched.notna().any(axis=1), "1e-4", ""),
     )
@@ -187,7 +189,8 @@ def listed(words: str) -> list[str]:
     return [part for part in words.split("; ") if part]
 
 
-def _budget(unit: str, per_trial: float) -> str:
+def _budget(unit: str, per_trial: float, total: float) -> str:
     if not unit or np.isnan(per_trial):
         return ""
-    return f"{per_trial:g} {unit.replace('_', '-')}"
+    words = f"{per_trial:g} {unit.replace('_', '-')}"
+    return words if np.isnan(total) else f"{words} of {total:g}"

@@ -89,6 +89,7 @@ class Facts:
             schema.BUDGET_UNIT: why.budget_unit,
             schema.BUDGET_PER_TRIAL: why.budget_per_trial,
             schema.BUDGET_TRIALS: why.budget_trials,
+            schema.BUDGET_TOTAL: why.budget_total,
             schema.ATTEMPTS: len(self.run.attempts()),
             schema.LOST: "; ".join(
                 event.get("reason", "")

@@ -25,6 +25,8 @@ class Provenance(BaseModel):
     budget_unit: str = ""
     budget_per_trial: float | None = None
     budget_trials: int | None = None
+    budget_total: float | None = None
+    """What all trials of the search may take, where that limits them instead of their number."""
     reuses: str = ""
     git_commit: str = ""
     command: str = ""

@@ -23,6 +23,7 @@ NUMBERS = {
     schema.N_PARAMETERS: "n_parameters",
     schema.BUDGET_PER_TRIAL: "budget_per_trial",
     schema.BUDGET_TRIALS: "budget_trials",
+    schema.BUDGET_TOTAL: "budget_total",
 }
 WORDS = {
     schema.RUN: "run",
@@ -59,9 +60,9 @@ def read_runs(tracking_uri: str, sweep: str | None = None) -> pd.DataFrame:
         Columns `mlflow_id`, `started`, `ended` (UTC times); the words `run sweep stage family data
         outcome reason measures reuses lost spec_hash data_hash git_commit command device
         budget_unit` (empty where unknown); the numbers `data_seed model_seed trial attempts
-        n_parameters budget_per_trial budget_trials` (NaN where unknown); `label.<name>` and
-        `version.<name>`; `param.<key>` for each key of the specification, as text; and every
-        metric by its own name (NaN where the run has none).
+        n_parameters budget_per_trial budget_trials budget_total` (NaN where unknown);
+        `label.<name>` and `version.<name>`; `param.<key>` for each key of the specification, as
+        text; and every metric by its own name (NaN where the run has none).
     """
     query = f"tags.`{schema.STAGE}` != '{schema.SWEEP_STAGE}'"
     if sweep is not None:

@@ -34,6 +34,7 @@ REUSES = "flowbench.reuses"
 BUDGET_UNIT = "flowbench.budget_unit"
 BUDGET_PER_TRIAL = "flowbench.budget_per_trial"
 BUDGET_TRIALS = "flowbench.budget_trials"
+BUDGET_TOTAL = "flowbench.budget_total"
 
 LABEL_PREFIX = "flowbench.label."
 """What the metrics mean and were made by: `log_det`, `data`, `inverse`, `preprocess`, ..."""

@@ -7,12 +7,16 @@ import pytest
 from optuna.trial import TrialState
 from stand_in_sweep import home_at, tiny_sweep
 
+from flowbench.compare.fairness import flags
+from flowbench.compare.frame import load
+from flowbench.compare.leaderboard import leaderboard_table
 from flowbench.errors import InputError
 from flowbench.run_directory import TrialResult
 from flowbench.sweep.constraints import FARTHEST
 from flowbench.sweep.storage import open_storage
 from flowbench.sweep.study import WORST, Search
 from flowbench.sweep.warm import check_warm_start
+from flowbench.tracking.store import default_tracking_uri
 
 BITS, ERROR = "val/bits_per_dim", "inversion/flow/xzx/max"
 MEMORY, TIME = "memory/peak_bytes", "rough/milliseconds_per_sample"
@@ -124,6 +128,19 @@ def test_a_total_is_spent_by_what_trials_take_and_never_exceeded(tmp_path):
     tell(search, fourth, {BITS: 2.0}, epochs=3)
     assert search.exhausted  # 2 + 6 + 10 + 3 leave 9
     assert search.ask() is None
+
+
+def test_a_total_is_named_on_every_table_and_other_numbers_of_trials_are_fair(tmp_path):
+    families = {"nice": {}, "planar": {"fixed": {"family.behave": "diverge"}}}
+    sweep = tiny_sweep(families=families, budget={"per_trial": 2, "total": 5}, confirm={"seeds": 0})
+    with home_at(tmp_path) as home:
+        status = home.run(sweep)
+        frame = load(default_tracking_uri(), "tiny")
+    assert status.budget == "5 epochs for each family and data set, 2 a trial"
+    assert set(frame.runs["budget"]) == {"2 epochs of 5"}
+    assert len(home.runs()) == 4
+    found = flags(frame, leaderboard_table(frame))
+    assert not [flag for flag in found if flag.kind == "trials"]
 
 
 def test_a_total_in_device_seconds_is_counted_in_them(tmp_path):
@@ -254,8 +271,9 @@ def test_a_sweep_confirms_the_best_feasible_configuration(tmp_path):
 
 def test_a_sweep_of_one_slot_gives_the_same_trials_each_time(tmp_path):
     sweep = tiny_sweep(
-        budget={"per_trial": 1, "trials": 4}, resources={"slots": 1}, confirm={"seeds": 1}
-    )
+        families={"nice": {"search": {"family.depth": {"int": [1, 4]}}}},
+        budget={"per_trial": 1, "trials": 4}, resources={"slots": 1}, confirm={"seeds": 1},
+    )  # fmt: skip
     seen = []
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
@@ -265,20 +283,20 @@ def test_a_sweep_of_one_slot_gives_the_same_trials_each_time(tmp_path):
             told = {f: [t.values for t in home.trials(f)] for f in sweep.families}
             seen.append((specs, told, home.started()))
     assert seen[0] == seen[1]
-    assert len(seen[0][0]) == 10
+    assert len(seen[0][0]) == 5
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "asha", "median"])
 def test_pruners_stop_what_is_behind_and_keep_what_is_ahead(tmp_path, pruner):
-    search = search_of(tmp_path, budget={"per_trial": 9, "trials": 30}, pruner=pruner)
+    search = search_of(tmp_path, budget={"per_trial": 9, "trials": 21}, pruner=pruner)
     ended = []
-    for quality in itertools.islice(itertools.cycle([1.0, 5.0, 9.0]), 30):
+    for quality in itertools.islice(itertools.cycle([1.0, 5.0, 9.0]), 21):
         asked = search.ask()
         epochs = range(1, 10)
         pruned = any(search.report(asked.number, e, quality + 1 / e) for e in epochs)
         tell(search, asked, {BITS: quality}, "pruned" if pruned else "completed")
         ended.append((quality, pruned))
     assert not [quality for quality, pruned in ended if pruned and quality == 1.0]
-    assert sum(pruned for quality, pruned in ended if quality == 9.0) >= 5
+    assert sum(pruned for quality, pruned in ended if quality == 9.0) >= 3
     states = [trial.state for trial in search.study.trials]
     assert [state == TrialState.PRUNED for state in states] == [pruned for _, pruned in ended]
