@@ -1,97 +1,34 @@
 """The event loop that runs trials: starts them, follows their events, judges how they ended."""
 
-import logging
+import contextlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from flowbench.run_directory import (
     DISK_FULL,
     AttemptDirectory,
     RunDirectory,
+    Terms,
     TrialResult,
     home,
 )
-from flowbench.spec.run import RunSpec
+from flowbench.spec.sweep import Resources
 from flowbench.sweep.disk import DiskFull, sentence_when_full
-from flowbench.sweep.launchers.base import Job, Launcher
+from flowbench.sweep.followed import FollowedTrial, times_lost
+from flowbench.sweep.launchers.base import Launcher
 from flowbench.sweep.stopping import StopRequest, stop_requests
-from flowbench.tracking.provenance import Provenance
+from flowbench.sweep.work import Plan, Watcher, Work
 
-logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.02
+"""Between two rounds of the loop, or twice what a round took, if that is more."""
 GRACE_SECONDS = 10.0
 """Time that trials have to end by themselves when the driver stops."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One run to do."""
-
-    run: RunDirectory
-    spec: RunSpec
-    provenance: Provenance
-    attempt: int = 0
-    """The least number of its next attempt: others may have been made where this host cannot see
-    them yet."""
-
-
-class Plan(Protocol):
-    """What to run, and what to do with the results."""
-
-    retries: int
-    """New attempts at a run whose process was lost."""
-    how_to_go_on: str
-    """The command that continues after a stop."""
-
-    def next(self) -> Work | None:
-        """Return a run that can start now, or None while there is none."""
-
-    def event(self, work: Work, event: dict[str, Any]) -> bool:
-        """Take note of what a run said; return whether it should be pruned."""
-
-    def finished(self, work: Work, result: TrialResult) -> None:
-        """Take note of a final result, which is in the run directory."""
-
-    def tick(self) -> Collection[str]:
-        """Do what is due now and then; return the runs that another driver has taken over."""
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing can follow, whatever other drivers of the same plan do."""
-
-
-class Watcher(Protocol):
-    """Someone who shows what happens."""
-
-    def started(self, work: Work, attempt: int) -> None:
-        """A trial was started."""
-
-    def event(self, work: Work, event: dict[str, Any]) -> None:
-        """A trial said something."""
-
-    def ended(self, work: Work, result: TrialResult) -> None:
-        """A trial has its final result."""
-
-    def note(self, sentence: str) -> None:
-        """Something else worth a line happened."""
-
-    def tick(self) -> None:
-        """Some time has passed."""
-
-
-@dataclass
-class Running:
-    """A trial that runs."""
-
-    work: Work
-    attempt: AttemptDirectory
-    job: Job
-    offset: int = 0
-    """How much of `events.jsonl` was read."""
+STACKS_SECONDS = 1.0
+"""Time that a trial has to write where it hangs before it is killed."""
+VERDICT_SECONDS = 30.0
+"""How long a trial waits to be judged before it takes its driver for gone."""
 
 
 @dataclass
@@ -101,7 +38,11 @@ class Driver:
     plan: Plan
     launcher: Launcher
     watcher: Watcher
-    running: list[Running] = field(default_factory=list)
+    stop_file: Path | None = None
+    """Where it is there, the driver stops as on SIGTERM."""
+    limits: Resources = field(default_factory=Resources)
+    """How often a lost trial is begun anew, and what each attempt may take."""
+    running: list[FollowedTrial] = field(default_factory=list)
     again: list[Work] = field(default_factory=list)
     """Lost runs, to be started anew."""
 
@@ -113,16 +54,20 @@ class Driver:
             SystemExit: with 130 or 143 after Ctrl-C or SIGTERM; trials were stopped, and go on
                 from their last checkpoint when the plan is run again.
         """
-        with stop_requests() as stop, sentence_when_full(home(), self.plan.how_to_go_on):
+        with (
+            stop_requests(self.stop_file) as stop,
+            sentence_when_full(home(), self.plan.how_to_go_on),
+        ):
             try:
                 while self._start_what_fits(stop) or self.running or not self.plan.done:
+                    began = time.monotonic()
                     for trial in list(self.running):
                         self._follow(trial)
                     self._let_go(self.plan.tick())
                     self.watcher.tick()
                     if stop:
                         self._leave(stop)
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(max(POLL_SECONDS, 2 * (time.monotonic() - began)))
             finally:
                 self._end_all()
 
@@ -131,7 +76,10 @@ class Driver:
 
         A run that ends the measuring process is noted as failed, and the others go on.
         """
-        with stop_requests() as stop, sentence_when_full(home(), self.plan.how_to_go_on):
+        with (
+            stop_requests(self.stop_file) as stop,
+            sentence_when_full(home(), self.plan.how_to_go_on),
+        ):
             while waiting := [run for run in runs if not run.speed_path.is_file()]:
                 job = self.launcher.start_measuring(waiting, log)
                 try:
@@ -169,7 +117,7 @@ class Driver:
         for attempt in earlier:
             job = None if attempt.result() else self.launcher.adopt(run, attempt)
             if job is not None:
-                self.running.append(Running(work, attempt, job))
+                self.running.append(FollowedTrial(work, attempt, job, self.limits))
                 self.watcher.started(work, attempt.number)
                 return
             self._replay(work, attempt)
@@ -180,8 +128,11 @@ class Driver:
         run.write_spec(work.spec)  # what makes it a run
         attempt = run.attempt(max(work.attempt, earlier[-1].number + 1 if earlier else 0))
         attempt.create()
+        verdict_seconds = VERDICT_SECONDS if work.judged else None
+        terms = Terms(memory_gib=self.limits.memory_gib, verdict_seconds=verdict_seconds)
+        attempt.write_terms(terms)
         job = self.launcher.start(run, attempt)
-        self.running.append(Running(work, attempt, job))
+        self.running.append(FollowedTrial(work, attempt, job, self.limits))
         self.watcher.started(work, attempt.number)
 
     def _replay(self, work: Work, attempt: AttemptDirectory) -> None:
@@ -189,44 +140,52 @@ class Driver:
         for event in attempt.events()[0]:
             self.plan.event(work, event)
 
-    def _follow(self, trial: Running) -> None:
+    def _follow(self, trial: FollowedTrial) -> None:
         """Read what a trial said, and judge it if it has ended."""
         code = trial.job.exit_code()  # before reading: nothing is written after the end
-        events, trial.offset = trial.attempt.events(trial.offset)
-        for event in events:
+        for event in trial.new_events():
             self.watcher.event(trial.work, event)
             if self.plan.event(trial.work, event):
                 trial.attempt.request_prune()
+            if trial.work.judged and event["kind"] == "validation":
+                trial.attempt.tell_judged(event["step"])
         if code is None:
+            self._hold_to_limits(trial)
             return
         trial.job.kill()
         self.running.remove(trial)
         result = trial.attempt.result()
+        if result is None and code == DISK_FULL:
+            raise DiskFull(home(), self.plan.how_to_go_on)
+        result = result or self._without_result(trial, code)
         if result is not None:
             self._finish(trial.work, result)
-        elif code == DISK_FULL:
-            raise DiskFull(home(), self.plan.how_to_go_on)
-        else:
-            self._without_result(trial, code)
 
-    def _without_result(self, trial: Running, code: int) -> None:
-        """Judge a trial that left no result: lost where a signal ended it, else at fault."""
+    def _hold_to_limits(self, trial: FollowedTrial) -> None:
+        """Give up a trial that hangs or takes too long: its log gets where it is, then it ends."""
+        if trial.given_up is None:
+            trial.given_up = trial.overdue()
+            if trial.given_up is not None:
+                trial.job.show_stacks()
+                trial.kill_at = time.monotonic() + STACKS_SECONDS
+        elif time.monotonic() > trial.kill_at:
+            trial.job.kill()
+
+    def _without_result(self, trial: FollowedTrial, code: int) -> TrialResult | None:
+        """Write the result of a trial that left none; None where it goes on in a new attempt."""
         attempt, work = trial.attempt, trial.work
-        signal_number = -code if code < 0 else code - 128  # a shell's way of saying it
-        if signal_number <= 0:
-            reason = f"it ended with exit code {code} and no result: {_last_line(attempt.log)}"
-            result = TrialResult(outcome="code_error", reason=reason)
-        else:
-            reason = f"attempt {attempt.number} was ended by signal {signal_number}"
-            attempt.append_event("end", {"outcome": "lost", "reason": reason})
-            lost = _times_lost(work.run)
-            if lost <= self.plan.retries:
-                self.watcher.note(f"{work.run.id}: {reason}; it goes on in a new attempt")
+        result = trial.end_without_result(code)
+        attempt.append_event("end", {"outcome": result.outcome, "reason": result.reason})
+        if result.outcome == "lost":
+            lost = times_lost(work.run)
+            if lost <= self.limits.retries:
+                self.watcher.note(f"{work.run.id}: {result.reason}; it goes on in a new attempt")
                 self.again.append(work)
-                return
-            result = TrialResult(outcome="lost", reason=f"lost {lost} times, at last: {reason}")
+                return None
+            reason = f"lost {lost} times, at last: {result.reason}"
+            result = result.model_copy(update={"reason": reason})
         attempt.write_result(result)
-        self._finish(work, result)
+        return result
 
     def _finish(self, work: Work, result: TrialResult) -> None:
         self.watcher.ended(work, result)
@@ -240,8 +199,12 @@ class Driver:
             self.watcher.note(f"{trial.work.run.id}: another driver goes on with it")
 
     def _leave(self, stop: StopRequest) -> None:
+        how = f"to go on: {self.plan.how_to_go_on}"
+        with contextlib.suppress(OSError):  # the terminal may be what is gone
+            self.watcher.note(f"stopping {len(self.running)} trials (Ctrl-C: at once); {how}")
         self._end_all()
-        self.watcher.note(f"stopped; to go on: {self.plan.how_to_go_on}")
+        with contextlib.suppress(OSError):
+            self.watcher.note(f"stopped; {how}")
         raise SystemExit(stop.exit_code)
 
     def _end_all(self) -> None:
@@ -254,17 +217,3 @@ class Driver:
         for trial in self.running:
             trial.job.kill()
         self.running.clear()
-
-
-def _times_lost(run: RunDirectory) -> int:
-    return sum(
-        event["kind"] == "end" and event.get("outcome") == "lost"
-        for attempt in run.attempts()
-        for event in attempt.events()[0]
-    )
-
-
-def _last_line(log: Path) -> str:
-    """Return the last line of a log that says something: of a traceback, the exception."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was printed")

@@ -16,11 +16,11 @@ from flowbench.run_directory import RunDirectory, TrialResult
 from flowbench.spec.run import FamilySpec, RunSpec
 from flowbench.spec.sweep import SweepSpec, slug
 from flowbench.spec.vocabulary import Stage
-from flowbench.sweep.driver import Work
 from flowbench.sweep.hopeless import is_hopeless
 from flowbench.sweep.leases import Leases
 from flowbench.sweep.reuse import FinishedRuns
 from flowbench.sweep.study import OBJECTIVE, Asked, Search
+from flowbench.sweep.work import Work
 from flowbench.tracking.provenance import Provenance, git_commit
 from flowbench.tracking.writer import RecordWriter
 
@@ -158,7 +158,6 @@ class SweepPlan:
         self.leases = leases
         self.record = record
         self.defaults = defaults
-        self.retries = sweep.resources.retries
         self.how_to_go_on = f"flowbench sweep resume {sweep.name}"
         self.finished_runs = FinishedRuns(directory)
         self.cells = {
@@ -302,11 +301,13 @@ class SweepPlan:
             budget_unit=sweep.budget.unit,
             budget_per_trial=sweep.budget.per_trial,
             budget_trials=search.trials,
+            budget_total=sweep.budget.total,
             git_commit=git_commit(),
             command=shlex.join(sys.argv),
         )
         self.finished_runs.take_over(run, spec, provenance)
-        return Work(run, spec, provenance, dealt.attempt)
+        judged = tuning and sweep.pruner != "none"
+        return Work(run, spec, provenance, dealt.attempt, judged=judged)
 
     def _run(self, cell: Cell, stage: Stage, number: int) -> RunDirectory:
         return RunDirectory(self.directory / cell.run_id(stage, number))

@@ -1,8 +1,9 @@
-"""What a person sees while trials run: a live table in a terminal, a line a trial elsewhere."""
+"""What a person sees while trials run: a live table in a terminal, dated lines in a log file."""
 
 import math
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console, Group
@@ -11,9 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from flowbench.run_directory import TrialResult
-from flowbench.sweep.driver import Work
+from flowbench.sweep.work import Work
 
 REFRESH_SECONDS = 0.5
+SILENT_SECONDS = 300.0
+"""After so long without a line, a log file gets one that says what runs."""
 
 
 @dataclass
@@ -25,6 +28,12 @@ class _Shown:
     stage: str = "starting"
     epoch: int | None = None
     bits: float = math.nan
+
+    @property
+    def words(self) -> str:
+        """The trial and how far it is."""
+        far = self.stage if self.epoch is None else f"{self.stage}, epoch {self.epoch}"
+        return f"{self.name} ({far}{'' if math.isnan(self.bits) else f', {self.bits:.4f}'})"
 
 
 class Progress:
@@ -51,11 +60,12 @@ class Progress:
         self.title = title
         self.expected = expected
         self.console = console or Console(highlight=False, quiet=quiet)
+        self.done = done
         self.ended_runs = done
         self._running: dict[str, _Shown] = {}
         self._live: Live | None = None
         self._drawn = 0.0
-        self._began = time.monotonic()
+        self._began = self._spoke = time.monotonic()
 
     def __enter__(self) -> "Progress":
         if self.console.is_terminal and not self.console.quiet:
@@ -102,15 +112,32 @@ class Progress:
 
     def note(self, sentence: str) -> None:
         """Write a line that stays."""
-        console = self._live.console if self._live is not None else self.console
-        console.print(escape(sentence), soft_wrap=True)
+        self._spoke = time.monotonic()
+        if self._live is not None:
+            self._live.console.print(escape(sentence), soft_wrap=True)
+        else:
+            self.console.print(escape(f"{datetime.now():%H:%M:%S} {sentence}"), soft_wrap=True)
 
     def tick(self) -> None:
-        """Draw the table anew, in a terminal, twice a second at most."""
+        """Draw the table anew, twice a second at most; in a log file, break a long silence."""
         now = time.monotonic()
-        if self._live is not None and now - self._drawn > REFRESH_SECONDS:
+        if self._live is None:
+            if self._running and now - self._spoke > SILENT_SECONDS:
+                shown = "; ".join(shown.words for shown in self._running.values())
+                self.note(f"{self._head(now)}: {shown}")
+        elif now - self._drawn > REFRESH_SECONDS:
             self._drawn = now
             self._live.update(self._table(now), refresh=True)
+
+    def _head(self, now: float) -> str:
+        """Say how far the whole is, and when it should end if runs go on ending as they did."""
+        words = f"{self.title}: {self.ended_runs} of {self.expected} runs"
+        here = self.ended_runs - self.done
+        left = self.expected - self.ended_runs
+        if here > 0 and left > 0:
+            end = datetime.now() + timedelta(seconds=left * (now - self._began) / here)
+            words += f", expected to end about {end:%d %b %H:%M}"
+        return words
 
     def _table(self, now: float) -> Group:
         minutes, seconds = divmod(int(now - self._began), 60)
@@ -125,5 +152,4 @@ class Progress:
                 "" if math.isnan(shown.bits) else f"{shown.bits:.4f}",
                 f"{now - shown.since:.0f} s",
             )
-        head = f"{self.title}: {self.ended_runs} of {self.expected} runs, {minutes}:{seconds:02d}"
-        return Group(escape(head), table)
+        return Group(escape(f"{self._head(now)}, {minutes}:{seconds:02d}"), table)

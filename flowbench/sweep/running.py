@@ -122,7 +122,7 @@ def _go_through(
     with Progress(f"sweep {sweep.name}", runs, done=plan.known, quiet=quiet) as p:
         if storage.patience is not None:
             storage.patience.say = p.note
-        driver = Driver(plan, launcher, p, stop_file=directory.stop_file)
+        driver = Driver(plan, launcher, p, stop_file=directory.stop_file, limits=sweep.resources)
         driver.run()
         chosen = plan.to_measure()
         _wait_for_turn(plan.leases, measuring := f"{sweep.name}.speed")

@@ -12,11 +12,12 @@ from flowbench.run_directory import RunDirectory, TrialResult, home
 from flowbench.spec.run import RunSpec
 from flowbench.spec.sweep import slug
 from flowbench.sweep.directory import SweepDirectory
-from flowbench.sweep.driver import Driver, Work
+from flowbench.sweep.driver import Driver
 from flowbench.sweep.launchers.base import Launcher
 from flowbench.sweep.launchers.local import LocalLauncher
 from flowbench.sweep.locks import Holder, held, holder
 from flowbench.sweep.progress import Progress
+from flowbench.sweep.work import Work
 from flowbench.tracking.provenance import Provenance, git_commit
 from flowbench.tracking.record import open_recorder
 
@@ -25,8 +26,6 @@ BAD_INPUT = 2
 
 class SinglePlan:
     """One run, and no more."""
-
-    retries = 2
 
     def __init__(self, work: Work) -> None:
         self._waiting: list[Work] = [work]

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from flowbench.run_directory import PARENT, AttemptDirectory, RunDirectory
 from flowbench.sweep.launchers.base import Lease, end_leftover, signal_session
 from flowbench.sweep.launchers.forkserver import TrialProgram, trial_server
@@ -99,7 +101,8 @@ class LocalLauncher:
 
     def start(self, run: RunDirectory, attempt: AttemptDirectory) -> LocalJob:
         job = self._start([str(run.path), "--attempt", str(attempt.number)], attempt.log)
-        Lease.of_process(job.process.pid).write(attempt)
+        with suppress(psutil.NoSuchProcess):  # it ended at once
+            Lease.of_process(job.process.pid).write(attempt)
         return job
 
     def adopt(self, run: RunDirectory, attempt: AttemptDirectory) -> None:
