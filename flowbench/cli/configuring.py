@@ -37,12 +37,20 @@ def run_spec(arguments: list[str]) -> RunSpec:
 
 def stopped_run(arguments: list[str]) -> str | None:
     """Return the run whose `spec.json` is the only argument, where it has no result yet."""
-    if len(arguments) != 1:
-        return None
+    run = _run_of_spec(arguments)
+    here = run is not None and run.path.parent == home()
+    return run.id if run is not None and here and not run.result() else None
+
+
+def finished_run(arguments: list[str]) -> RunDirectory | None:
+    """Return the run whose `spec.json` is the only argument, where it has a result."""
+    run = _run_of_spec(arguments)
+    return run if run is not None and run.result() else None
+
+
+def _run_of_spec(arguments: list[str]) -> RunDirectory | None:
     path = Path(arguments[0]).absolute()
-    run = RunDirectory(path.parent)
-    unfinished = path == run.path / "spec.json" and run.path.parent == home() and not run.result()
-    return run.id if unfinished else None
+    return RunDirectory(path.parent) if len(arguments) == 1 and path.name == "spec.json" else None
 
 
 def complete(spec: RunSpec, where: Mapping[str, str] | None = None) -> RunSpec:

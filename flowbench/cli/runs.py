@@ -35,15 +35,15 @@ def train(
     """Train one run; print its id and the three measures, on validation data.
 
     The specification of a run that was stopped, runs/ID/spec.json, goes on from its last
-    checkpoint.
+    checkpoint; that of a finished one is trained again, on the same device with the same losses.
     """
-    from flowbench.cli.configuring import run_spec, stopped_run
+    from flowbench.cli.configuring import finished_run, run_spec, stopped_run
     from flowbench.cli.measures import measure_rows
     from flowbench.sweep.single import new_run_id, run_single
 
     spec = run_spec(arguments)
     run_id = stopped_run(arguments) or new_run_id(spec)
-    result = run_single(spec, run_id, quiet=as_json)
+    result = run_single(spec, run_id, repeats=finished_run(arguments), quiet=as_json)
     if as_json:
         print_json({"id": run_id, **result.model_dump()})
     if result.outcome != "completed":

@@ -17,6 +17,7 @@ from flowbench.sweep.launchers.base import Launcher
 from flowbench.sweep.launchers.local import LocalLauncher
 from flowbench.sweep.locks import Holder, held, holder
 from flowbench.sweep.progress import Progress
+from flowbench.sweep.replay import replay_of
 from flowbench.sweep.work import Work
 from flowbench.tracking.provenance import Provenance, git_commit
 from flowbench.tracking.record import open_recorder
@@ -67,6 +68,7 @@ def run_single(
     spec: RunSpec,
     run_id: str | None = None,
     *,
+    repeats: RunDirectory | None = None,
     launcher: Launcher | None = None,
     quiet: bool = False,
 ) -> TrialResult:
@@ -76,6 +78,8 @@ def run_single(
         spec: the run, its family's keys resolved.
         run_id: a name of letters, digits, `.`, `-` and `_`; one is made where None is given. A run
             of this name and specification that was stopped goes on from its last checkpoint.
+        repeats: a finished run of this specification: its threads and its pace are kept, so that
+            on the same device the losses are the same.
         launcher: where it runs; this machine by default.
         quiet: show no progress.
 
@@ -93,6 +97,9 @@ def run_single(
             raise InputError(f"{run_id} is being run by process {driver.pid}")
         if (run.path / "spec.json").is_file() and (run.spec().hash != spec.hash or run.result()):
             raise InputError(f"run id {run_id!r}: a run of this name exists")
+        replay = None if repeats is None else replay_of(repeats)
+        if replay is not None:
+            run.write_replay(replay)
         return _run(run, spec, launcher, quiet=quiet)
 
 

@@ -92,6 +92,8 @@ def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int, node: No
             raise SystemExit(128 + stop.sigval) from None
         except ChildFailedError as error:
             exit_code = error.get_first_failure()[1].exitcode
+    if exit_code == -signal.SIGKILL:
+        return Ending(result=None, exit_code=128 + signal.SIGKILL)
     # The first to say why is the cause: others lost their connection to it.
     while not endings.empty():
         ending = Ending.model_validate_json(endings.get())
