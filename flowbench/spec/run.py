@@ -104,8 +104,16 @@ class TrainingSpec(BaseModel):
     precision: Literal["32", "64", "bf16", "16"] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Count = 1
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
+    """How ranks talk: auto is NCCL on GPUs and gloo on CPUs, and nothing where there is one rank; a
+    named one takes that through DDP too. Ranks that talk by gloo may share a GPU."""
     threads: Count | None = None
     """CPU threads of each rank; null leaves torch's choice."""
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the training goes through DDP."""
+        return self.devices > 1 or self.backend != "auto"
 
     @field_validator("precision", mode="before")
     @classmethod

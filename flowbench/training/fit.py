@@ -17,11 +17,17 @@ from flowbench.errors import InputError, NotInvertible
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow
 from flowbench.run_directory import AttemptDirectory, RunDirectory
-from flowbench.spec.run import RunSpec
+from flowbench.spec.run import RunSpec, TrainingSpec
 from flowbench.training.budget import Budget
 from flowbench.training.divergence import Diverged
 from flowbench.training.module import FlowModule
-from flowbench.training.placement import device_type, dtype, precision_plugin, ranks_here
+from flowbench.training.placement import (
+    device_type,
+    dtype,
+    precision_plugin,
+    rank_devices,
+    ranks_here,
+)
 from flowbench.training.resume import ResumePoint, drop_resume_points, resume_from
 from flowbench.training.selection import PruneWatch, Selection
 from flowbench.training.signs import SignsOfLife
@@ -85,18 +91,17 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
     budget = Budget(training, replay.pace if replay is not None else None)
     selection = Selection(attempt, about(data, spec), training.patience)
     prune = PruneWatch(attempt, attempt.terms().verdict_seconds)
-    several = training.devices > 1
-    here = ranks_here(training)
+    distributed = training.distributed
     _quieten()
     trainer = pl.Trainer(
         accelerator=device_type(training),
-        devices=here,
-        num_nodes=training.devices // here,
-        strategy=_ddp(flow) if several else "auto",
+        devices="auto" if distributed else 1,  # the strategy says which
+        num_nodes=training.devices // ranks_here(training) if distributed else 1,
+        strategy=_ddp(flow, training) if distributed else "auto",
         plugins=[
             precision_plugin(training),
             # Said, not guessed: inside a Slurm job Lightning would look for its ranks there.
-            TorchElasticEnvironment() if several else LightningEnvironment(),
+            TorchElasticEnvironment() if distributed else LightningEnvironment(),
         ],
         max_epochs=training.max_epochs,
         check_val_every_n_epoch=training.validate_every,
@@ -143,9 +148,11 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
     )
 
 
-def _ddp(flow: Flow) -> DDPStrategy:
+def _ddp(flow: Flow, spec: TrainingSpec) -> DDPStrategy:
     """Return Lightning's part in sharing gradients."""
     return DDPStrategy(
+        parallel_devices=rank_devices(spec),
+        process_group_backend=None if spec.backend == "auto" else spec.backend,
         # Ranks make the same buffers. DDP's broadcast of them would also run in validation,
         # where one rank may have a batch less than another, and wait for it forever.
         broadcast_buffers=False,

@@ -24,15 +24,28 @@ def device_type(spec: TrainingSpec) -> DeviceType:
     if spec.accelerator == "cpu" or not gpus:
         if spec.precision == "16":
             raise InputError("training.precision = '16' needs a GPU; allowed here: 32, 64, bf16")
+        if spec.backend == "nccl":
+            raise InputError("training.backend = 'nccl' needs a GPU; allowed here: auto, gloo")
         return "cpu"
-    if ranks_here(spec) > gpus:
-        raise InputError(f"training.devices = {spec.devices}: {gpus} GPUs are here")
+    if ranks_here(spec) > gpus and spec.backend != "gloo":
+        raise InputError(
+            f"training.devices = {spec.devices}: {gpus} GPUs are here; only with"
+            " training.backend = 'gloo' can ranks share one"
+        )
     return "cuda"
 
 
 def ranks_here(spec: TrainingSpec) -> int:
     """Return how many of the ranks are on this machine: all, unless the agent says otherwise."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", spec.devices))
+
+
+def rank_devices(spec: TrainingSpec) -> list[torch.device]:
+    """Return the device of each rank on this machine: GPUs in turn, or the CPU for all."""
+    ranks = range(ranks_here(spec))
+    if device_type(spec) == "cpu":
+        return [torch.device("cpu") for _ in ranks]
+    return [torch.device("cuda", rank % torch.cuda.device_count()) for rank in ranks]
 
 
 def dtype(spec: TrainingSpec) -> torch.dtype:

@@ -23,8 +23,12 @@ def lead(run: RunDirectory, attempt: AttemptDirectory, node: "Node | None" = Non
         node: this node among those that the ranks are spread over; None where there is one.
     """
     try:
-        devices = run.spec().training.devices
-        ending = _single(run, attempt) if devices == 1 else _several(run, attempt, devices, node)
+        training = run.spec().training
+        ending = (
+            _several(run, attempt, training.devices, node)
+            if training.distributed
+            else _single(run, attempt)
+        )
         return _finish(attempt, ending)
     except OSError as error:
         if not is_disk_full(error):

@@ -45,7 +45,7 @@ def limit_memory(terms: Terms, device_type: str) -> None:
     if device_type == "cuda":
         share = float(os.environ.get("FLOWBENCH_GPU_SHARE", "1"))
         if share < 1:
-            device = int(os.environ.get("LOCAL_RANK", "0"))
+            device = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
             torch.cuda.set_per_process_memory_fraction(share, device)
     elif terms.memory_gib is not None:
         limit = psutil.Process().memory_info().vms + int(terms.memory_gib * GIB)
