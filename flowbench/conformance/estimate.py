@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from flowbench.conformance.case import Case, draw_anew
@@ -16,8 +17,8 @@ FIRST_DRAWS = 16
 DRAWS = 256
 """Calls averaged where the first ones look biased: a bias stands out the more, chance does not."""
 
-LOOKS_BIASED = 3.0
-"""Largest z-score of the first draws at which no more are made."""
+SUSPICION = 0.05
+"""Chance with which unbiased estimates are put to the second test, however many they are."""
 
 ROWS = 512
 """Of a call in few dimensions: copies of the points, each with probes of its own."""
@@ -93,7 +94,8 @@ def _z_score(draw: Callable[[int], Tensor], true: Tensor, bias: float) -> float:
     """Return by how many standard errors the means of draws ``(P,)`` miss the truth at worst."""
     values = [draw(index) for index in range(FIRST_DRAWS)]
     score = _score(torch.stack(values), true, bias)
-    if score <= LOOKS_BIASED:
+    # Student's t: the first draws are too few to tell their own spread.
+    if score <= -stdtrit(FIRST_DRAWS - 1, SUSPICION / (2 * len(true))):
         return score
     values += [draw(index) for index in range(FIRST_DRAWS, DRAWS)]
     return _score(torch.stack(values), true, bias)
