@@ -16,7 +16,7 @@ def show(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List runs: family, data, how each ended, bits/dim."""
+    """List runs: how each ended, its bits/dim, its time; --json has family and data."""
     from flowbench.sweep.listing import list_runs
 
     runs = list(list_runs(sweep))
@@ -25,13 +25,13 @@ def show(
         return
     rows = [
         [
-            run.id, run.stage, run.family, run.data, run.outcome.replace("_", " "),
+            run.id, run.stage, run.outcome.replace("_", " "),
             "" if run.bits_per_dim is None else f"{run.bits_per_dim:.4f}",
             "" if run.seconds is None else f"{run.seconds:.0f}",
         ]
         for run in runs
     ]  # fmt: skip
-    columns = ["run", "stage", "family", "data", "outcome", "bits/dim", "seconds"]
+    columns = ["run", "stage", "outcome", "bits/dim", "seconds"]
     console().print(table(f"{len(runs)} runs", columns, rows))
 
 
@@ -51,5 +51,6 @@ def rm(
 
     removal = plan_removal(names, force=force)
     remove(removal, Storage(), default_tracking_uri())
-    sweeps = f" and {len(removal.sweeps)} sweeps" if removal.sweeps else ""
-    console().print(f"removed {len(removal.runs)} runs{sweeps}", markup=False)
+    gone = [f"sweep {sweep.path.name}" for sweep in removal.sweeps]
+    gone.append("1 run" if len(removal.runs) == 1 else f"{len(removal.runs)} runs")
+    console().print(f"removed {' and '.join(gone)}", markup=False)

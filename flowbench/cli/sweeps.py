@@ -144,9 +144,9 @@ def _show_estimate(sweep: "SweepSpec", expected: "Estimate") -> None:
         for cell in expected.cells
     ]  # fmt: skip
     columns = ["family", "data", "tuning runs", "confirming runs", "time a run", "disk a run"]
-    title = f"sweep {sweep.name}: {sweep.budget.words}"
     out = console()
-    out.print(table(title, columns, rows))
+    out.print(table(f"sweep {sweep.name}", columns, rows))
+    out.print(f"budget: {sweep.budget.words}", markup=False, soft_wrap=True)
     least = "at least " if sweep.budget.total is not None else ""
     slots = f"{expected.slots} slots" if expected.slots > 1 else "one slot"
     words = f"{least}{expected.runs} runs on {slots}"
@@ -165,8 +165,8 @@ def _show_estimate(sweep: "SweepSpec", expected: "Estimate") -> None:
 
 def _show(status: "SweepStatus") -> None:
     out = console()
-    title = f"sweep {status.name}: {status.budget}"
-    out.print(table(title, ["stage", "outcome", "runs"], status.rows()))
+    out.print(table(f"sweep {status.name}", ["stage", "outcome", "runs"], status.rows()))
+    out.print(f"budget: {status.budget}", markup=False, soft_wrap=True)
     if status.front:
         columns = ["family", "data", "trial", "val bits/dim", "ms a sample (rough)"]
         rows = [

@@ -95,7 +95,7 @@ def test_a_sweep_is_removed_whole_and_its_name_is_free_again(runs_home, flowbenc
     for name in ("first", "other"):
         runs_home.run(tiny_sweep(name, **ONE, seed=1))
     code, said = flowbench("runs", "rm", "first", "--force")
-    assert (code, said) == (0, "removed 2 runs and 1 sweeps")
+    assert (code, said) == (0, "removed sweep first and 2 runs")
     assert runs_home.runs("first") == {}
     assert not (runs_home.path / "first").exists()
     assert set(read_runs(default_tracking_uri())["sweep"]) == {"other"}
@@ -116,7 +116,7 @@ def test_a_run_may_go_with_its_report_or_when_forced(runs_home, flowbench):
     os.utime(page, (1, 1))  # of before the run
     name = "first.nice.moons.confirm-0"
     assert "is a part of" in flowbench("runs", "rm", name)[1]
-    assert flowbench("runs", "rm", name, "--force") == (0, "removed 1 runs")
+    assert flowbench("runs", "rm", name, "--force") == (0, "removed 1 run")
     assert list(runs_home.runs("first")) == ["first.nice.moons.0000"]
     # Its later measurement went with it.
     assert list(read_runs(default_tracking_uri())["run"]) == ["first.nice.moons.0000"]
@@ -172,7 +172,7 @@ def test_a_dry_run_tells_what_a_sweep_takes_and_writes_nothing(runs_home, flowbe
     before = sorted(runs_home.path.rglob("*"))
     code, said = flowbench("sweep", "run", file, "--dry-run")
     assert code == 0, said
-    assert "rehearsed: every point of the grid for each family and data set, 2 epochs" in said
+    assert "budget: every point of the grid for each family and data set, 2 epochs" in said
     unknown = "time and disk are unknown, for no earlier run of these is here to go by"
     assert said.endswith(f"9 runs on one slot: {unknown}")
     assert sorted(runs_home.path.rglob("*")) == before
