@@ -95,8 +95,8 @@ CREATE TABLE IF NOT EXISTS leases (
     finished boolean NOT NULL DEFAULT false
 )"""
 
-# What a driver lets go of, or was killed with, is free at once. After a restart of the server every
-# lease may have run out, so each driver has the time of a lease to come back first.
+# What a driver lets go of, or was killed with, is free at once. When the server comes back every
+# lease may have run out: so whoever has just connected gives the others the time of a lease first.
 TAKE = """
 INSERT INTO leases AS held (name, driver, expires)
 VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s))
@@ -106,7 +106,8 @@ WHERE NOT held.finished AND (
     held.driver = excluded.driver
     OR held.expires = '-infinity'
     OR (held.expires < clock_timestamp()
-        AND pg_postmaster_start_time() + make_interval(secs => %s) < clock_timestamp())
+        AND make_interval(secs => %s) < clock_timestamp() - (
+            SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()))
 )
 RETURNING attempt"""
 

@@ -1,6 +1,7 @@
 """Real services, started once and shared by the integration tests that need them."""
 
 import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,18 @@ from services.tmpfs import SmallDisk
 def postgres() -> Iterator[Postgres]:
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture
+def database(postgres, tmp_path, monkeypatch) -> str:
+    """A new database that drivers share, and a new directory of runs: their addresses are set."""
+    name = f"flowbench_{secrets.token_hex(4)}"
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = f"postgresql://flowbench@127.0.0.1:{postgres.port}/{name}"
+    monkeypatch.setenv("FLOWBENCH_STORAGE", url)
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "runs"))
+    return url
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ class Postgres:
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": 50,
+            "fsync": "off",  # these databases need not outlive a crash of the machine
         }
         settings = [f"--{name}={value}" for name, value in options.items()]
         command = [str(self._programs / "postgres"), "-D", str(data), *settings]
