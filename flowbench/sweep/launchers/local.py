@@ -13,6 +13,7 @@ import psutil
 
 from flowbench.run_directory import PARENT, AttemptDirectory, RunDirectory
 from flowbench.sweep.launchers.base import Lease, end_leftover, signal_session
+from flowbench.sweep.launchers.elsewhere import end_elsewhere
 from flowbench.sweep.launchers.forkserver import TrialProgram, trial_server
 from flowbench.sweep.launchers.slots import Slot, machine_slots
 from flowbench.sweep.memory import OomKills
@@ -108,6 +109,7 @@ class LocalLauncher:
     def adopt(self, run: RunDirectory, attempt: AttemptDirectory) -> None:
         """End what is left of an attempt: a trial of this machine belongs to its driver's slots."""
         end_leftover(attempt)
+        end_elsewhere(run, attempt, "local")
 
     def start_measuring(self, runs: Sequence[RunDirectory], log: Path) -> LocalJob:
         return self._start(["--speed", *(str(run.path) for run in runs)], log)

@@ -22,8 +22,9 @@ from typing import Any
 from flowbench.errors import InputError
 from flowbench.run_directory import PARENT, AttemptDirectory, RunDirectory
 from flowbench.spec.sweep import Resources
-from flowbench.sweep.launchers.base import Lease, end_leftover, signal_session
+from flowbench.sweep.launchers.base import Lease, signal_session
 from flowbench.sweep.launchers.cluster import LateResult, Need, is_lost, required
+from flowbench.sweep.launchers.elsewhere import end_elsewhere
 from flowbench.sweep.launchers.forkserver import TrialProgram
 from flowbench.sweep.memory import OomKills
 
@@ -240,7 +241,7 @@ class RayLauncher:
 
     def adopt(self, run: RunDirectory, attempt: AttemptDirectory) -> RayJob | None:
         """Follow a trial that has begun, by the name of its placement group."""
-        end_leftover(attempt)
+        end_elsewhere(run, attempt, "ray")
         name = str(attempt.path)
         try:
             group = self._ray.util.get_placement_group(name)

@@ -5,6 +5,7 @@ own variables, such as `SBATCH_PARTITION`, in the environment of the driver. No 
 by Slurm: a lost one gets a new attempt by the driver, which knows its checkpoint.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -20,9 +21,12 @@ from typing import Any
 from flowbench.errors import InputError
 from flowbench.run_directory import PARENT, AttemptDirectory, RunDirectory
 from flowbench.spec.sweep import Resources
-from flowbench.sweep.launchers.base import Lease, end_leftover
+from flowbench.sweep.launchers.base import Lease
 from flowbench.sweep.launchers.cluster import LateResult, Need, required
+from flowbench.sweep.launchers.elsewhere import end_elsewhere
 from flowbench.sweep.launchers.forkserver import TrialProgram
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """Between two questions to the controller, whatever the number of jobs."""
@@ -76,14 +80,18 @@ class Queue:
         self._asked = -LOOK_SECONDS
         self.looks = 0
         """How often the controller has answered."""
+        self.answers = True
+        """Whether it did the last time."""
 
     def jobs(self) -> Mapping[str, JobState]:
         """Return what is known of each job; the controller may be away for a while."""
         if time.monotonic() - self._asked >= LOOK_SECONDS:
+            answered = self.answers
             try:
                 self.look()
-            except (subprocess.SubprocessError, OSError) as error:
-                print(f"Slurm does not answer: {_says(error)}", file=sys.stderr)
+            except subprocess.SubprocessError as error:
+                if answered:
+                    logger.warning("Slurm does not answer, and is waited for: %s", _says(error))
         return self._jobs
 
     def look(self) -> Mapping[str, JobState]:
@@ -92,7 +100,7 @@ class Queue:
         Raises:
             subprocess.SubprocessError: if it does not answer.
         """
-        self._asked = time.monotonic()
+        self._asked, self.answers = time.monotonic(), False
         form = "--Format=JobID:|,State:|,exit_code:|,Comment:|"
         listed = _call("squeue", "--me", "--states=all", "--noheader", form)
         rows = (line.split("|") for line in listed.splitlines() if line.count("|") >= 4)
@@ -101,6 +109,7 @@ class Queue:
             for number, state, status, comment, *_ in rows
         }
         self.looks += 1
+        self.answers = True
         return self._jobs
 
 
@@ -190,7 +199,8 @@ class SlurmLauncher:
 
     def has_room(self) -> bool:
         self._jobs = [job for job in self._jobs if job.exit_code() is None]
-        return len(self._jobs) < self.resources.slots
+        self.queue.jobs()
+        return self.queue.answers and len(self._jobs) < self.resources.slots
 
     def start(self, run: RunDirectory, attempt: AttemptDirectory) -> SlurmJob:
         training, nodes = run.spec().training, self.resources.nodes_per_trial
@@ -203,7 +213,7 @@ class SlurmLauncher:
 
     def adopt(self, run: RunDirectory, attempt: AttemptDirectory) -> SlurmJob | None:
         """Follow a job that still waits or runs, by its name where it has no lease yet."""
-        end_leftover(attempt)
+        end_elsewhere(run, attempt, "slurm")
         for number, job in self.queue.look().items():
             if job.comment == str(attempt.path) and not job.ended:
                 return self._followed(number, attempt)
@@ -244,7 +254,7 @@ class SlurmLauncher:
             gpus_per_node=need.gpus or None,
             time=None,  # the partition's, or SBATCH_TIMELIMIT
             stderr_to_stdout=True,
-            additional_parameters={"no-requeue": True, "output": str(log)},
+            additional_parameters={"no-requeue": True},
             # Since 22.05 `srun` no longer takes the number of cores from the job.
             srun_args=[
                 f"--output={log}",
