@@ -43,6 +43,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
     # The record's own reporting home has no place in an offline tool.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # A server that is down is asked again later; MLflow's seven tries would hold a driver up for
     # minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
