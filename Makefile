@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --progress-bar on
 
-.PHONY: demo test test-data test-integration integration-packages lint format type-check install clean
+.PHONY: demo test test-data test-integration integration-packages test-gpu wheels bench lint format type-check install clean
 
 install: $(VENV)/.developing
 
@@ -46,6 +46,29 @@ integration-packages:  ## installs what is missing of Debian's database and batc
 	$$as_root apt-get update -qq && \
 	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
 	  -o Dpkg::Use-Pty=0 $$missing > /dev/null
+
+# The machine's own torch serves, wherever it is; what it lacks is added beside it.
+GPU := .venv-gpu
+test-gpu:  ## on a machine with an NVIDIA GPU; where there is no registry, WHEELS=FOLDER
+	@nvidia-smi -L > /dev/null 2>&1 || \
+	  { echo "make test-gpu: no NVIDIA GPU is here (nvidia-smi -L lists none)"; exit 2; }
+	test -d $(GPU) || $(PYTHON) -m venv --system-site-packages $(GPU)
+	$(PYTHON) -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parents[1])' \
+	  > $$(echo $(GPU)/lib/python3.*/site-packages)/machine.pth
+	$(GPU)/bin/pip install -q $(if $(WHEELS),--no-index --find-links $(WHEELS)) "setuptools>=77"
+	$(GPU)/bin/pip install -q $(if $(WHEELS),--no-index --find-links $(WHEELS)) \
+	  --no-build-isolation -e . pytest pytest-timeout
+	$(GPU)/bin/pytest tests/gpu -m gpu -rs
+	$(GPU)/bin/python -m benchmarks.overhead
+
+# For another Python: FOR="--python-version 3.12 --platform manylinux_2_28_x86_64 --platform ...".
+wheels: install  ## what `make test-gpu` adds to a machine's torch, into WHEELS; without what it HAS
+	$(BIN)/python tests/gpu/needed.py $(HAS) > $(VENV)/needed.txt
+	$(BIN)/pip download -q --no-deps --only-binary=:all: $(FOR) -d $(WHEELS) -r $(VENV)/needed.txt
+
+bench: install  ## the sweep engine's figures, and what they mean for 1,000 GPUs: about eight minutes
+	$(BIN)/python -m benchmarks.sweep_engine
+	$(BIN)/python -m benchmarks.scaling
 
 lint: install type-check
 	$(BIN)/ruff check .
