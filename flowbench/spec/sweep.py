@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from flowbench.errors import InputError
 from flowbench.spec.distributions import Distribution
+from flowbench.spec.keys import check_key, check_section, ordered
 from flowbench.spec.run import (
     FROZEN,
     Count,
@@ -32,19 +33,6 @@ from flowbench.spec.search import (
     StopHopeless,
 )
 from flowbench.spec.validation import validated
-
-DECIDED = {
-    "training.max_epochs": "budget",
-    "training.max_steps": "budget",
-    "training.max_seconds": "budget",
-    "training.devices": "resources.devices_per_trial",
-    "evaluation.split": "the stage (validation while tuning, test when confirming)",
-    "evaluation.speed": "the stage (speed is measured last, alone)",
-    "evaluation.rough_speed": "objectives and constraints",
-    "family.name": "the key under families",
-}
-"""Keys that other parts of a sweep file decide."""
-
 
 Engine = Literal["local", "ray", "slurm"]
 """Where trials run: on this machine, on a Ray cluster, as Slurm jobs."""
@@ -140,16 +128,16 @@ class SweepSpec(BaseModel):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         for section in (self.training, self.evaluation):
-            _check_section(section)
+            check_section(section)
         for family in self.families:
             space = self.space(family)
             fixed = self.families[family].fixed
             for key in [*space, *fixed]:
-                _check_key(key, f"families.{family}" if key not in self.search else "search")
+                check_key(key, f"families.{family}" if key not in self.search else "search")
             both = set(fixed) & set(self.families[family].search)
             if both:
                 raise ValueError(f"families.{family}: {min(both)} is both searched and fixed")
-            _order(space, set(fixed), family)
+            ordered(space, set(fixed), family)
             if self.sampler == "grid":
                 for key, distribution in space.items():
                     if distribution.grid() is None:
@@ -227,7 +215,7 @@ class SweepSpec(BaseModel):
         own = self.families[family]
         merged = {key: value for key, value in self.search.items() if key not in own.fixed}
         merged |= own.search
-        return _order(merged, set(own.fixed), family)
+        return ordered(merged, set(own.fixed), family)
 
     def run_spec(
         self,
@@ -289,56 +277,6 @@ ENDLESS = 1_000_000
 def slug(text: str) -> str:
     """Return `text` with only letters, digits, `-` and `_`: a part of a file name."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "data"
-
-
-def _check_section(section: TrainingSpec | EvaluationSpec) -> None:
-    """Refuse a common value that would be overruled silently."""
-    prefix = "training" if isinstance(section, TrainingSpec) else "evaluation"
-    for name, field in type(section).model_fields.items():
-        decided = DECIDED.get(f"{prefix}.{name}")
-        if decided and getattr(section, name) != field.default:
-            raise ValueError(f"{prefix}.{name} is decided by {decided}")
-
-
-def _check_key(key: str, where: str) -> None:
-    section, dot, name = key.partition(".")
-    if key in DECIDED:
-        raise ValueError(f"{where}: {key} is decided by {DECIDED[key]}")
-    if section not in ("family", "training") or not dot:
-        raise ValueError(f"{where}: {key}: a key starts with family. or training.")
-    if section == "training" and name not in TrainingSpec.model_fields:
-        allowed = ", ".join(f"training.{field}" for field in TrainingSpec.model_fields)
-        raise ValueError(f"{where}: {key}: unknown key; allowed: {allowed}")
-
-
-def _order(
-    space: Mapping[str, Distribution], fixed: set[str], family: str
-) -> dict[str, Distribution]:
-    """Put each key after those that its `when` names.
-
-    Raises:
-        ValueError: if `when` names a key that is neither searched nor fixed, or in a circle.
-    """
-    ordered: dict[str, Distribution] = {}
-    waiting = dict(space)
-    while waiting:
-        ready = [
-            key
-            for key, distribution in waiting.items()
-            if all(parent in ordered or parent in fixed for parent in distribution.when)
-        ]
-        if not ready:
-            key, distribution = next(iter(waiting.items()))
-            unknown = [parent for parent in distribution.when if parent not in space]
-            if unknown:
-                raise ValueError(
-                    f"families.{family}: {key} depends on {unknown[0]}, which is neither searched"
-                    " nor fixed"
-                )
-            raise ValueError(f"families.{family}: {key} depends on itself")
-        for key in ready:
-            ordered[key] = waiting.pop(key)
-    return ordered
 
 
 def read_sweep(values: Mapping[str, Any], where: Mapping[str, str] | None = None) -> SweepSpec:
