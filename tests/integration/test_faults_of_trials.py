@@ -1,0 +1,113 @@
+"""Trials that are killed, hang, hoard or fail, in sweeps that lose nothing else by it."""
+
+from collections import defaultdict
+
+import pytest
+from faults import kill_leader, kill_rank
+from real_sweeps import FAMILIES, RealSweep, validations
+
+pytestmark = pytest.mark.integration
+
+MISBEHAVING = "misbehaving_flows:Misbehaving"
+EXITED = "it ended with exit code 0 and no result: nothing was printed"
+KILLED = "lost 3 times, at last: attempt 2 was ended by signal 9"
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """Return a function that prepares a grid whose trials fail as told."""
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "runs"))
+
+    def prepare(sound, failing, **resources):
+        rates = {"training.learning_rate": {"choice": [0.001 * 1.2**k for k in range(sound)]}}
+        families = {name: family | {"search": rates} for name, family in FAMILIES.items()}
+        choices = {key: {"choice": values} for key, values in failing.items()}
+        return RealSweep(
+            tmp_path / "runs",
+            "faulty",
+            families=families | {MISBEHAVING: {"search": choices}},
+            search={},
+            sampler="grid",
+            budget={"unit": "epochs", "per_trial": 20},
+            resources=resources,
+        )
+
+    return prepare
+
+
+def judged(sweep):
+    """Return the results of trials that misbehaved, by the way that they did."""
+    found = defaultdict(list)
+    for name, run in sweep.runs().items():
+        if "Misbehaving" in name and "confirm" not in name:
+            keys = run.spec().family.hyperparameters
+            result = run.result()
+            found[keys["fails"]].append((result.outcome, result.reason, len(run.attempts())))
+    return found
+
+
+def assert_resumed(attempts):
+    """Assert that each run went on from its last checkpoint, and not from the beginning."""
+    for lost in attempts:
+        later = lost.path.with_name(f"attempt-{lost.number + 1}")
+        first, then = validations(lost), validations(type(lost)(later))
+        assert then[0]["epoch"] > first[0]["epoch"]
+
+
+def test_a_sweep_of_forty_trials_outlives_what_befalls_them(sweep):
+    ways = ["never", "nan", "raise", "hang", "hoard", "leave", "exit", "killed"]
+    rates = {"training.learning_rate": [0.001, 0.01]}
+    forty = sweep(12, {"family.fails": ways, **rates}, slots=2, hang_seconds=15, memory_gib=2)
+    forty.run()
+    killed = []
+    for finished in (4, 8, 16):
+        forty.until_finished(finished)
+        killed.append(kill_leader(forty))
+    assert forty.end() == 0, forty.said()
+
+    assert forty.orphans() == []
+    assert forty.disagreements() == []
+    assert forty.count() == {
+        "completed": 12 + 12 + 2 + 3, "diverged": 2, "code_error": 6, "timed_out": 2,
+        "out_of_memory": 2, "lost": 2,
+    }  # fmt: skip
+    results = judged(forty)
+    assert results["never"] == [("completed", "", 1)] * 2
+    assert results["nan"] == [("diverged", "the gradient is not finite at epoch 2, step 6", 1)] * 2
+    assert results["raise"] == [("code_error", "ValueError: a user's mistake", 1)] * 2
+    assert results["leave"] == results["exit"] == [("code_error", EXITED, 1)] * 2
+    assert results["killed"] == [("lost", KILLED, 3)] * 2
+    for outcome, reason, attempts in results["hang"]:
+        assert (outcome, attempts) == ("timed_out", 1)
+        assert reason.startswith("it hung: no sign of progress for 15 seconds, after step ")
+    for outcome, reason, attempts in results["hoard"]:
+        assert (outcome, attempts) == ("out_of_memory", 1)
+        assert "DefaultCPUAllocator: can't allocate memory" in reason
+    assert_resumed(killed)
+
+
+def test_a_sweep_of_two_rank_trials_outlives_the_loss_of_a_rank(sweep):
+    ways = ["never", "nan", "raise", "hang", "leave", "exit", "killed"]
+    failing = {"family.fails": ways, "family.on_rank": [1]}
+    fifteen = sweep(4, failing, slots=1, devices_per_trial=2, hang_seconds=15)
+    fifteen.run()
+    killed = [kill_rank(fifteen, 0)]
+    fifteen.until_finished(3)
+    killed.append(kill_rank(fifteen, 1))
+    fifteen.until_finished(6)
+    killed.append(kill_leader(fifteen))
+    assert fifteen.end() == 0, fifteen.said()
+
+    assert fifteen.orphans() == []
+    assert fifteen.disagreements() == []
+    results = judged(fifteen)
+    left = results.pop("leave")  # another rank tells only that the connection broke
+    assert results == {
+        "never": [("completed", "", 1)],
+        "nan": [("diverged", "the gradient is not finite at epoch 2, step 6", 1)],
+        "raise": [("code_error", "ValueError: a user's mistake", 1)],
+        "hang": [("timed_out", HUNG, 1)],
+        "exit": [("code_error", "RuntimeError: a rank left by sys.exit before its end", 1)],
+        "killed": [("lost", KILLED, 3)],
+    }
+    assert_resumed(killed)
