@@ -1,10 +1,11 @@
-"""`flowbench runs`: list and remove what is under the home directory."""
+"""`flowbench runs`: list, remove and send to the record what is under the home directory."""
 
 from typing import Annotated
 
 import typer
 
 from flowbench.cli.show import console, print_json, table
+from flowbench.errors import RunFailed
 
 app = typer.Typer(help="The runs that are here.", no_args_is_help=True)
 
@@ -54,3 +55,15 @@ def rm(
     gone = [f"sweep {sweep.path.name}" for sweep in removal.sweeps]
     gone.append("1 run" if len(removal.runs) == 1 else f"{len(removal.runs)} runs")
     console().print(f"removed {' and '.join(gone)}", markup=False)
+
+
+@app.command()
+def sync() -> None:
+    """Send the record what it has not got, after an outage of its server or into a new one."""
+    from flowbench.sweep.sending import send_everything
+    from flowbench.tracking.record import open_recorder
+
+    recorder = open_recorder()
+    if unsent := send_everything(recorder):
+        raise RunFailed(f"{unsent} entries are not in the record {recorder.where} yet")
+    console().print(f"the record {recorder.where} has everything", markup=False, soft_wrap=True)

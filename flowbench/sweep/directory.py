@@ -74,9 +74,11 @@ class SweepDirectory:
         with held(self.path / name) as mine:
             if not mine:
                 raise InputError(f"sweep {self.path.name} is being run by process {self.driver()}")
-            yield
-        if shared:
-            (self.path / name).unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                if shared:
+                    (self.path / name).unlink(missing_ok=True)
 
     def drivers(self) -> list[Holder]:
         """Return the processes that run the sweep, the first that took it first."""

@@ -88,8 +88,7 @@ class Search:
         """Return the trials that were asked for, by whichever driver, and not told of."""
         from optuna.trial import TrialState
 
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running]
+        return [t.number for t in self.begun_trials if t.state == TrialState.RUNNING]
 
     def go_on(self, number: int) -> Asked:
         """Return a trial that another driver asked for and left."""

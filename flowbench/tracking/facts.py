@@ -14,6 +14,9 @@ from flowbench.tracking.provenance import Provenance
 LONGEST_TEXT = 6000
 """Letters of MLflow's longest parameter; a tag may have a few more."""
 
+CLOCK = 0.002
+"""Seconds between two times that MLflow, which counts milliseconds, surely tells apart."""
+
 ARTIFACTS = (schema.EVENTS_ARTIFACT, schema.SAMPLES_ARTIFACT, schema.POINTS_ARTIFACT)
 """Files of an attempt that the record keeps."""
 
@@ -135,8 +138,10 @@ class Facts:
                 for name, value in self._start.get("baselines", {}).items()
             },
         }
-        ends = [Point(name, value, self.ended, last) for name, value in final.items()]
-        return [*curves.values(), *ends]
+        # A file's time may be some milliseconds behind the clock that events go by.
+        later = max((point.time + CLOCK for point in curves.values()), default=self.ended)
+        end = max(self.ended, later)
+        return [*curves.values(), *(Point(name, value, end, last) for name, value in final.items())]
 
     def files(self) -> list[Path]:
         """Return the files that the record keeps beside the numbers.

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from flowbench.database import Database, is_away, schema_url, shared_database
+from flowbench.database import Database, described, is_away, schema_url, shared_database
 from flowbench.errors import InputError
 from flowbench.run_directory import RunDirectory, home
 from flowbench.spec.vocabulary import Outcome
@@ -72,6 +72,11 @@ class Recorder:
         self._told = False
         """Whether the log says that the record does not take what it is sent."""
 
+    @property
+    def where(self) -> str:
+        """The record's address, without passwords."""
+        return described(self.tracking_uri)
+
     def record_sweep(self, name: str, sweep_hash: str, specification: str) -> bool:
         """Write the parent run of a sweep's trials; return whether it is in the record.
 
@@ -117,7 +122,10 @@ class Recorder:
         def ask(client: "MlflowClient") -> None:
             client.search_experiments(max_results=1)
 
-        return self._send("what has ended", ask)
+        told, self._told = self._told, True  # nothing was sent
+        answered = self._send("what has ended", ask)
+        self._told = told
+        return answered
 
     def keep_model(self, run: RunDirectory) -> bool:
         """Add the model of a run that turned out to be the best of its search."""
@@ -142,9 +150,10 @@ class Recorder:
                 write(self._open())
         except (MlflowException, SQLAlchemyError, OSError, InputError) as error:
             if not self._told:
-                reason = " ".join(str(error).split())
-                logger.warning("%s is not in the record yet: %s", what, reason)
+                logger.warning("%s is not in the record yet: %s", what, _reason(error))
             self._told = True
+            # It may have been done before the answer was lost: what is there is asked anew.
+            self._learnt.clear()
             return False
         self._told = False
         return True
@@ -295,6 +304,13 @@ def _log_points(client: "MlflowClient", mlflow_id: str, points: Sequence[Point])
     for some in _chunks(points, METRICS_AT_ONCE):
         metrics = [Metric(p.name, p.value, _milliseconds(p.time), p.step) for p in some]
         client.log_batch(mlflow_id, metrics=metrics)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what began it: around that are requests, statements and advice."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return " ".join(str(error).split())
 
 
 def _milliseconds(seconds: float) -> int:

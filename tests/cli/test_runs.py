@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -15,6 +16,9 @@ from flowbench.families.checkpoint import save_flow
 from flowbench.families.registry import create
 from flowbench.run_directory import RunDirectory, TrialResult, find_model, home
 from flowbench.spec.run import DataSpec, RunSpec
+from flowbench.sweep.directory import SweepDirectory
+from flowbench.sweep.locks import held
+from flowbench.tracking.provenance import Provenance
 from flowbench.training.fit import about
 
 # One worker trains the runs that these tests share.
@@ -61,6 +65,42 @@ def test_evaluate_measures_the_same_again_and_the_test_split_on_request(
     said = flowbench_command("evaluate", find_model(run), "--split", "test")
     assert said.code == 0
     assert "bits/dim, test" in said.out
+
+
+def test_an_evaluation_of_a_run_is_recorded_and_leaves_the_leaderboard_alone(
+    table_run, flowbench_command
+):
+    from flowbench.compare.frame import load
+    from flowbench.compare.leaderboard import leaderboard_table
+    from flowbench.tracking.store import default_tracking_uri
+
+    _, run = table_run
+    flowbench_command("evaluate", run)
+    frame = load(default_tracking_uri())
+    said = json.loads(flowbench_command("evaluate", run, "--split", "test", "--json").out)
+    after = load(default_tracking_uri())
+    assert len(after.runs) == len(frame.runs) + 1
+    new = after.runs[~after.runs["run"].isin(frame.runs["run"])].iloc[0]
+    assert (new["stage"], new["measures"], new["outcome"]) == ("evaluate", run, "completed")
+    assert new["test/bits_per_dim"] == said["metrics"]["test/bits_per_dim"]
+    assert "evaluate" in new["command"]
+    pd.testing.assert_frame_equal(leaderboard_table(after), leaderboard_table(frame))
+
+
+def test_a_run_that_runs_is_not_trained_from_its_spec(tmp_path, monkeypatch, refused):
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path))
+    run = RunDirectory(tmp_path / "mine")
+    run.write_spec(RunSpec.model_validate({"family": {"name": "nice"}, "data": {"name": "moons"}}))
+    with held(run.path / "driver.lock"):
+        assert f"mine is being run by process {os.getpid()}" in refused(
+            "train", run.path / "spec.json"
+        )
+    Provenance(stage="tune", sweep="big").write(run)
+    with SweepDirectory(tmp_path / "big").locked():
+        assert f"mine is being run by process {os.getpid()}" in refused(
+            "train", run.path / "spec.json"
+        )
+    assert not run.attempts()
 
 
 def test_a_model_file_moved_elsewhere_is_evaluated_as_well(table_run, flowbench_command, tmp_path):

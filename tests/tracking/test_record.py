@@ -18,6 +18,7 @@ from flowbench.run_directory import RunDirectory, TrialResult, write_atomically
 from flowbench.spec.run import RunSpec
 from flowbench.tracking import schema
 from flowbench.tracking.facts import LONGEST_TEXT, Facts, flattened
+from flowbench.tracking.measurements import MeasuredResult, write_evaluation
 from flowbench.tracking.provenance import Provenance
 from flowbench.tracking.reader import read_artifact, read_history, read_runs, read_sweeps
 from flowbench.tracking.record import Recorder
@@ -124,6 +125,18 @@ def test_a_learning_curve_is_that_of_the_epochs_and_the_table_shows_the_final_va
     assert "absent" not in set(curve["metric"])
 
 
+def test_the_final_value_counts_though_its_file_looks_older_than_the_last_event(record, tmp_path):
+    uri, recorder = record
+    run = make_run(tmp_path, "tiny.nice.moons.0000", metrics={"val/bits_per_dim": 0.5})
+    last = run.attempt(0).events()[0][-1]["time"]
+    os.utime(run.attempt(0).path / "result.json", (last - 0.005, last - 0.005))
+    assert recorder.sync([run]) == 0
+    row = row_of(uri, run.id)
+    assert row["val/bits_per_dim"] == 0.5
+    curve = read_history(uri, row["mlflow_id"], ["val/bits_per_dim"])
+    assert list(curve["value"]) == CURVE
+
+
 def test_artifacts_come_back_and_weights_only_of_runs_that_may_be_used(recorded, tmp_path):
     uri, recorder, run = recorded
     mlflow_id = row_of(uri, run.id)["mlflow_id"]
@@ -187,6 +200,29 @@ def test_speed_is_a_run_of_its_own_that_names_what_it_measures(recorded):
     assert frame.loc["speed", "sampling/b1/latency_ms"] == 0.5
     assert frame.loc["speed", "label.device"] == "alone"
     assert math.isnan(frame.loc["tune", "sampling/b1/latency_ms"])
+
+
+def test_evaluations_are_runs_of_their_own_and_a_new_record_gets_them_all(recorded, tmp_path):
+    uri, recorder, run = recorded
+    for bits, command in ((1.4, "flowbench evaluate"), (1.3, "flowbench evaluate --split test")):
+        found = MeasuredResult(
+            outcome="completed", metrics={"test/bits_per_dim": bits}, labels={"log_det": "bound"},
+            git_commit="def", command=command,
+        )  # fmt: skip
+        write_evaluation(run, found)
+    assert recorder.sync([run]) == 0
+    (tmp_path / "new").mkdir()
+    shutil.copy(empty_database(), tmp_path / "new" / "mlflow.db")
+    new = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    assert Recorder(new, tmp_path / "artifacts").sync([run]) == 0
+    for each in (uri, new):
+        frame = read_runs(each).set_index("run")
+        assert sorted(frame.index) == [run.id, f"{run.id}.evaluate-0", f"{run.id}.evaluate-1"]
+        later = frame.loc[f"{run.id}.evaluate-1"]
+        assert (later["stage"], later["measures"]) == ("evaluate", run.id)
+        assert (later["test/bits_per_dim"], later["label.log_det"]) == (1.3, "bound")
+        assert (later["command"], later["git_commit"]) == ("flowbench evaluate --split test", "def")
+        assert math.isnan(frame.loc[run.id, "test/bits_per_dim"])
 
 
 def test_every_outcome_is_recorded_with_its_reason_even_a_long_one(tmp_path, record):
