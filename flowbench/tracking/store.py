@@ -52,6 +52,8 @@ def connect(tracking_uri: str) -> "MlflowClient":
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # It prints a traceback of each error that it also raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with locked(tracking_uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = MlflowClient(tracking_uri=tracking_uri)

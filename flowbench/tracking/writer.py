@@ -16,6 +16,8 @@ RETRY_SECONDS = 5.0
 """Time between two tries at a record that does not answer."""
 LEAVING_SECONDS = 5.0
 """Time that a driver which was stopped gives the record."""
+LEAVING_RETRY_SECONDS = 0.5
+"""Time between two tries then: a full disk can be read, and so answers, but takes nothing."""
 ENDING_SECONDS = 60.0
 """Time without any progress after which a driver at its end leaves the rest for later."""
 
@@ -108,7 +110,10 @@ class RecordWriter:
                 self._changed.wait_for(lambda: self._leaving, timeout=RETRY_SECONDS)
                 return True
             overdue = time.monotonic() > self._progress + RETRY_SECONDS
-        return not overdue and self._recorder.answers()
+        if overdue or not self._recorder.answers():
+            return False
+        time.sleep(LEAVING_RETRY_SECONDS)
+        return True
 
     def _try(self, send: Send) -> bool:
         try:
