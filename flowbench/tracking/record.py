@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from flowbench.database import Database, is_away, schema_url, shared_database
+from flowbench.database import Database, described, is_away, schema_url, shared_database
 from flowbench.errors import InputError
 from flowbench.run_directory import RunDirectory, home
 from flowbench.spec.vocabulary import Outcome
@@ -71,6 +71,11 @@ class Recorder:
         """Sweeps of which the record was asked what it has."""
         self._told = False
         """Whether the log says that the record does not take what it is sent."""
+
+    @property
+    def where(self) -> str:
+        """The record's address, without passwords."""
+        return described(self.tracking_uri)
 
     def record_sweep(self, name: str, sweep_hash: str, specification: str) -> bool:
         """Write the parent run of a sweep's trials; return whether it is in the record.
