@@ -1,5 +1,8 @@
 """Users' own flows, named as `small_flows:Fragile`: they do what is asked of them."""
 
+import os
+import signal
+import sys
 import time
 
 import torch
@@ -13,7 +16,8 @@ class Fragile(nn.Module):
     """A diagonal Gaussian that fails in a chosen way after a number of optimiser steps.
 
     `fails`: nan, explode, raise, memory, allocator, singular, blind (infinite in eval mode), sleep,
-    or once (a RuntimeError on rank 1 alone).
+    hang, stubborn (heeds no SIGTERM), eat (memory, until there is none), leave (by sys.exit),
+    killed, or once and killed_once (a RuntimeError and signal 9, on rank 1 alone).
     """
 
     steps: torch.Tensor
@@ -53,6 +57,19 @@ class Fragile(nn.Module):
                 raise NotInvertible("layer 3: its matrix is singular")
             case "sleep":
                 time.sleep(0.2)
+            case "hang":
+                time.sleep(3600)
+            case "stubborn":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(3600)
+            case "eat":
+                self.eaten = [torch.ones(1 << 24) for _ in range(1000)]
+            case "leave":
+                sys.exit()
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "killed_once" if torch.distributed.get_rank() == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
             case "once" if torch.distributed.get_rank() == 1:
                 raise RuntimeError("rank 1 fell over")
         return log_prob

@@ -18,6 +18,7 @@ from multiprocessing import connection
 from multiprocessing.forkserver import ForkServer, read_signed
 from pathlib import Path
 
+from flowbench.errors import RunFailed
 from flowbench.run_directory import PARENT
 
 SERVER_GONE = -9
@@ -143,7 +144,7 @@ class TrialServer:
         """Fork a process that runs the program.
 
         Raises:
-            RuntimeError: if the server cannot be started.
+            RunFailed: if the server cannot be started.
         """
         order = Order(self.program, tuple(arguments), dict(environment), log)
         # What `multiprocessing` prepares in the new process before it reads the order.
@@ -154,7 +155,7 @@ class TrialServer:
                 return self._ask(message)
             except (OSError, EOFError):  # it died just now: it is started anew
                 continue
-        raise RuntimeError("the fork server ends as soon as it is started: see above for why")
+        raise RunFailed("the fork server ends as soon as it is started; above it says why")
 
     def _ask(self, message: bytes) -> ForkedProcess:
         before = os.environ.get(PARENT)
