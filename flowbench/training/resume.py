@@ -28,9 +28,26 @@ class ResumePoint(Callback):
         # A training that stops has nothing to resume, and may be in the middle of an epoch.
         if not from_rank_zero(trainer, began >= self._next) or trainer.should_stop:
             return
-        trainer.save_checkpoint(self.path, weights_only=False)
+        self._save(trainer)
         now = time.monotonic()
         self._next = now + (now - began) / SHARE
+
+    def _save(self, trainer: Trainer) -> None:
+        """Write a new checkpoint beside the old one, and put it in its place once it is whole.
+
+        Lightning writes to the directory of temporary files: from another file system its file is
+        copied, which a full disk or a kill cuts short.
+        """
+        new = self.path.with_name(f".{NAME}")
+        try:
+            trainer.save_checkpoint(new, weights_only=False)  # by every rank: they wait here
+            if trainer.is_global_zero:
+                with new.open("rb") as file:
+                    os.fsync(file.fileno())
+                new.replace(self.path)
+        finally:
+            if trainer.is_global_zero:
+                new.unlink(missing_ok=True)
 
 
 def resume_from(attempt: AttemptDirectory) -> Path | None:

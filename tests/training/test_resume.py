@@ -1,8 +1,10 @@
 import errno
+import os
 from contextlib import contextmanager
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from small_runs import REALNVP, ROULETTE, small_spec, validations
 
 from flowbench.families.checkpoint import load_flow
@@ -50,6 +52,30 @@ def test_a_resumed_training_has_the_losses_of_one_never_interrupted(family, tabl
     for one, other in zip(*(m.state_dict().values() for m in models), strict=True):
         assert torch.equal(one, other)
     assert not (attempt.path.parent / "attempt-0/checkpoints/resume.ckpt").exists()
+
+
+def test_a_checkpoint_that_is_cut_short_leaves_the_one_before(table, fitted, monkeypatch):
+    monkeypatch.setattr(resume, "SHARE", 1.0)
+    save = Trainer.save_checkpoint
+    saved = []
+
+    def cut_short(trainer, path, **named):
+        save(trainer, path, **named)
+        if len(saved) == 2:
+            os.truncate(path, path.stat().st_size // 2)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(trainer.current_epoch)
+
+    spec = small_spec(table, max_epochs=9)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save_checkpoint", cut_short)
+        with pytest.raises(OSError, match="No space left"):
+            fitted(spec)
+    checkpoints = home() / "run/attempt-0/checkpoints"
+    assert torch.load(checkpoints / "resume.ckpt", weights_only=True)["epoch"] == saved[1]
+    assert {path.name for path in checkpoints.iterdir()} == {"best.pt", "resume.ckpt"}
+    _, attempt, *_ = fitted(spec)
+    assert validations(attempt)[0]["epoch"] == saved[1] + 2  # they are counted from one
 
 
 def test_the_best_model_is_carried_over_where_none_better_comes(table, fitted):
