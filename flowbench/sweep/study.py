@@ -149,12 +149,12 @@ class Search:
         if outcome == "completed" and not all(math.isfinite(value) for value in own):
             outcome = "diverged"
         if outcome == "completed":
-            trial.set_constraint(FAILURE, 0.0)
+            _constrain(trial, FAILURE, 0.0)
             for name, decades in violations(result.metrics, self.sweep.constraints).items():
-                trial.set_constraint(name, decades)
+                _constrain(trial, name, decades)
             self.study.tell(trial, own)
         elif outcome in SHUNNED:
-            trial.set_constraint(FAILURE, 1.0)
+            _constrain(trial, FAILURE, 1.0)
             keep = outcome == "not_invertible"
             told = [
                 value if keep and math.isfinite(value) else worst
@@ -162,7 +162,7 @@ class Search:
             ]
             self.study.tell(trial, told)
         elif outcome == "pruned":
-            trial.set_constraint(FAILURE, 0.0)
+            _constrain(trial, FAILURE, 0.0)
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial, state=TrialState.FAIL)
@@ -251,6 +251,12 @@ class Search:
         for point in points:
             self.study.enqueue_trial(point, skip_if_exists=True)
         self.study.set_user_attr("enqueued", True)
+
+
+def _constrain(trial: "Trial", name: str, violation: float) -> None:
+    """Set a constraint, unless a driver that was killed then had done so: Optuna would complain."""
+    if name not in trial.constraints:
+        trial.set_constraint(name, violation)
 
 
 WORST = 1e3
