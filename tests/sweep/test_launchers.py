@@ -91,6 +91,7 @@ def test_a_forked_trial_has_its_drivers_environment_of_now_and_its_slot(
         "    print(os.environ['TOLD'], os.getcwd(), os.getsid(0) == os.getpid())\n"
     )
     monkeypatch.setenv("TOLD", "just now")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     job, attempt = train(LocalLauncher(), "run", small_spec(table, {"name": "new_flows:Telling"}))
@@ -221,6 +222,18 @@ def test_a_trial_shows_where_it_is(table, runs_home):
     wait_until(lambda: (job.show_stacks(), "small_flows.py" in attempt.log.read_text())[1])
     assert job.exit_code() is None
     job.kill()
+
+
+def test_threads_are_divided_and_no_more_than_allowed(monkeypatch):
+    cores = len(os.sched_getaffinity(0))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [slot.threads for slot in machine_slots(1, 1)] == [cores]
+    assert [slot.threads for slot in machine_slots(2, cores)] == [1, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (slot,) = machine_slots(1, 1)
+    assert (slot.threads, slot.devices) == (1, ())
+    assert slot.environment()["OMP_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,9 @@ def again(run):
     ],
     ids=["epochs", "seconds", "seconds-ranks"],
 )
-def test_a_run_again_by_itself_has_the_same_losses(family, settings, table, runs_home):
+def test_a_run_again_by_itself_has_the_same_losses(family, settings, table, runs_home, monkeypatch):
     # Two slots: the trial has fewer threads than a run alone would take.
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     run = trained_in_a_sweep("run", small_spec(table, family, **settings), slots=2)
     second = again(run)
     assert losses(run) == losses(second)

@@ -28,10 +28,16 @@ class Slot:
 
 
 def machine_slots(slots: int, devices_per_trial: int) -> list[Slot]:
-    """Divide this machine's GPUs, in turn, and its CPU threads among the slots."""
+    """Divide this machine's GPUs, in turn, and its CPU threads among the slots.
+
+    No rank has more threads than `OMP_NUM_THREADS` allows, where it is set.
+    """
     gpus = _gpus()
     cores = len(os.sched_getaffinity(0))
     threads = max(1, cores // (slots * devices_per_trial))
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    if allowed.isdigit():
+        threads = min(threads, int(allowed))
     if not gpus:
         return [Slot(devices=(), threads=threads) for _ in range(slots)]
     places = [
