@@ -12,7 +12,7 @@ from flowbench.spec.run import TrainingSpec
 from flowbench.spec.sweep import Resources
 from flowbench.sweep.launchers import open_launcher
 from flowbench.sweep.launchers.cluster import LateResult, Need
-from flowbench.sweep.launchers.slurm import JobState
+from flowbench.sweep.launchers.slurm_queue import JobState
 
 
 @pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm", "submitit")])
@@ -24,11 +24,13 @@ def test_a_missing_package_names_the_extra_that_brings_it(engine, package, monke
 
 def test_a_machine_without_slurm_is_said_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    for program in ("srun", "squeue"):
-        with pytest.raises(InputError, match="no Slurm cluster answers here"):
-            open_launcher(Resources(engine="slurm"))
-        (tmp_path / program).write_text("#!/bin/sh\necho 'error: no controller' >&2\nexit 1\n")
-        (tmp_path / program).chmod(0o755)
+    with pytest.raises(InputError, match="this machine has no squeue"):
+        open_launcher(Resources(engine="slurm"))
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2\nexit 1\n")
+    squeue.chmod(0o755)
+    with pytest.raises(InputError, match=r"Slurm does not answer: .*Unable to contact"):
+        open_launcher(Resources(engine="slurm"))
 
 
 @pytest.mark.parametrize(

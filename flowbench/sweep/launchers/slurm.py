@@ -5,7 +5,6 @@ own variables, such as `SBATCH_PARTITION`, in the environment of the driver. No 
 by Slurm: a lost one gets a new attempt by the driver, which knows its checkpoint.
 """
 
-import logging
 import os
 import signal
 import socket
@@ -14,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,92 +23,14 @@ from flowbench.sweep.launchers.base import Lease
 from flowbench.sweep.launchers.cluster import LateResult, Need, required
 from flowbench.sweep.launchers.elsewhere import end_elsewhere
 from flowbench.sweep.launchers.forkserver import TrialProgram
+from flowbench.sweep.launchers.slurm_queue import GONE, WAITING, JobState, Queue, last_line
 
-logger = logging.getLogger(__name__)
-
-LOOK_SECONDS = 2.0
-"""Between two questions to the controller, whatever the number of jobs."""
-ANSWER_SECONDS = 20.0
-"""How long the controller may take to answer."""
 LINGER_SECONDS = 10.0
 """Time that a job has to end by itself once its trial's result is there."""
 
-WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
-ENDED = frozenset({
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
-    "PREEMPTED", "REVOKED", "TIMEOUT",
-})  # fmt: skip
 FIRST_PORT, PORTS = 20_000, 10_000
 """Where the leaders of a job meet: a port of its first node, by the job's number. These are below
 the ports that a machine hands out by itself."""
-
-
-@dataclass(frozen=True)
-class JobState:
-    """What the controller knows of a job."""
-
-    state: str
-    status: int = 0
-    """Of its script, as `wait` returns it."""
-    comment: str = ""
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ENDED
-
-    @property
-    def exit_code(self) -> int:
-        """The script's exit code; SIGKILL's number, negative, where the cluster ended it."""
-        if self.state == "COMPLETED":
-            return 0
-        # A script that never began failed with status 0.
-        failed = self.state == "FAILED" and self.status != 0
-        return os.waitstatus_to_exitcode(self.status) if failed else -signal.SIGKILL
-
-
-GONE = JobState("REVOKED")
-"""A job that the controller has forgotten, some minutes after its end."""
-
-
-class Queue:
-    """The user's jobs as the controller knows them, asked for now and then, all at once."""
-
-    def __init__(self) -> None:
-        self._jobs: dict[str, JobState] = {}
-        self._asked = -LOOK_SECONDS
-        self.looks = 0
-        """How often the controller has answered."""
-        self.answers = True
-        """Whether it did the last time."""
-
-    def jobs(self) -> Mapping[str, JobState]:
-        """Return what is known of each job; the controller may be away for a while."""
-        if time.monotonic() - self._asked >= LOOK_SECONDS:
-            answered = self.answers
-            try:
-                self.look()
-            except subprocess.SubprocessError as error:
-                if answered:
-                    logger.warning("Slurm does not answer, and is waited for: %s", _says(error))
-        return self._jobs
-
-    def look(self) -> Mapping[str, JobState]:
-        """Ask the controller now.
-
-        Raises:
-            subprocess.SubprocessError: if it does not answer.
-        """
-        self._asked, self.answers = time.monotonic(), False
-        form = "--Format=JobID:|,State:|,exit_code:|,Comment:|"
-        listed = _call("squeue", "--me", "--states=all", "--noheader", form)
-        rows = (line.split("|") for line in listed.splitlines() if line.count("|") >= 4)
-        self._jobs = {
-            number.strip(): JobState(state.strip(), int(status), comment.strip())
-            for number, state, status, comment, *_ in rows
-        }
-        self.looks += 1
-        self.answers = True
-        return self._jobs
 
 
 class SlurmJob:
@@ -120,10 +40,10 @@ class SlurmJob:
         self.number = number
         self._queue = queue
         self._result = LateResult(attempt)
-        self._known_from = queue.looks
-        """An answer after this one lists the job, if the controller knows it."""
+        self._asked_before = queue.asked
+        """Answers to later questions list the job, if the controller knows it."""
         self._state = JobState("PENDING")
-        self._looked_for_result = queue.looks
+        self._looked_for_result = queue.answered
         self._result_since: float | None = None
         self._code: int | None = None
 
@@ -141,8 +61,8 @@ class SlurmJob:
             return self._result.code(0 if self._result.seen else state.exit_code)
         if self._result_since is not None:
             return 0 if time.monotonic() - self._result_since > LINGER_SECONDS else None
-        if self._looked_for_result != self._queue.looks:  # not ten times a second
-            self._looked_for_result = self._queue.looks
+        if self._looked_for_result != self._queue.answered:  # not ten times a second
+            self._looked_for_result = self._queue.answered
             self._result_since = time.monotonic() if self._result.seen else None
         return None
 
@@ -166,7 +86,7 @@ class SlurmJob:
             known = self._queue.jobs().get(self.number)
             if known is not None:
                 self._state = known
-            elif self._queue.looks > self._known_from:
+            elif self._queue.answered > self._asked_before:
                 self._state = GONE
         return self._state
 
@@ -191,9 +111,10 @@ class SlurmLauncher:
         try:
             self.queue.look()
             self._gpus = _has_gpus()
-        except (subprocess.SubprocessError, OSError) as error:
+        except FileNotFoundError as error:
             raise InputError(
-                f"resources.engine = 'slurm': no Slurm cluster answers here ({_says(error)})"
+                f"resources.engine = 'slurm': this machine has no {error.filename}; the driver runs"
+                " where jobs are submitted"
             ) from None
         self._jobs: list[SlurmJob] = []
 
@@ -268,8 +189,9 @@ class SlurmLauncher:
             with _outside_of_jobs():
                 job = executor.submit(lead_node, self.program, arguments, need.environment())
         except self._submitit.core.utils.FailedJobError as error:
+            said = last_line(str(error))
             raise InputError(
-                f"resources.engine = 'slurm': sbatch refused the job of {name}: {_last(str(error))}"
+                f"resources.engine = 'slurm': sbatch refused the job of {name}: {said}"
             ) from None
         return str(job.job_id)
 
@@ -311,22 +233,10 @@ def _has_gpus() -> bool:
     """Say whether nodes that jobs are sent to have GPUs."""
     partition = os.environ.get("SBATCH_PARTITION")
     where = [f"--partition={partition}"] if partition else []
-    return "gpu" in _call("sinfo", "--noheader", "--format=%G", *where)
-
-
-def _call(*command: str) -> str:
-    """Run one of Slurm's programs; return what it prints."""
-    done = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=True, timeout=ANSWER_SECONDS
+    listed = subprocess.run(  # noqa: S603
+        ["sinfo", "--noheader", "--format=%G", *where],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return done.stdout
-
-
-def _says(error: Exception) -> str:
-    """Return what a program of Slurm complained of."""
-    complaint = getattr(error, "stderr", None)
-    return _last(complaint if isinstance(complaint, str) and complaint.strip() else str(error))
-
-
-def _last(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return "gpu" in listed.stdout
