@@ -10,6 +10,7 @@ pytestmark = pytest.mark.integration
 
 MISBEHAVING = "misbehaving_flows:Misbehaving"
 EXITED = "it ended with exit code 0 and no result: nothing was printed"
+HUNG = "it hung: no sign of progress for 60 seconds"
 KILLED = "lost 3 times, at last: attempt 2 was ended by signal 9"
 
 
@@ -42,7 +43,8 @@ def judged(sweep):
         if "Misbehaving" in name and "confirm" not in name:
             keys = run.spec().family.hyperparameters
             result = run.result()
-            found[keys["fails"]].append((result.outcome, result.reason, len(run.attempts())))
+            reason = result.reason.partition(", after step")[0]
+            found[keys["fails"]].append((result.outcome, reason, len(run.attempts())))
     return found
 
 
@@ -57,7 +59,7 @@ def assert_resumed(attempts):
 def test_a_sweep_of_forty_trials_outlives_what_befalls_them(sweep):
     ways = ["never", "nan", "raise", "hang", "hoard", "leave", "exit", "killed"]
     rates = {"training.learning_rate": [0.001, 0.01]}
-    forty = sweep(12, {"family.fails": ways, **rates}, slots=2, hang_seconds=15, memory_gib=2)
+    forty = sweep(12, {"family.fails": ways, **rates}, slots=2, hang_seconds=60, memory_gib=2)
     forty.run()
     killed = []
     for finished in (4, 8, 16):
@@ -76,10 +78,8 @@ def test_a_sweep_of_forty_trials_outlives_what_befalls_them(sweep):
     assert results["nan"] == [("diverged", "the gradient is not finite at epoch 2, step 6", 1)] * 2
     assert results["raise"] == [("code_error", "ValueError: a user's mistake", 1)] * 2
     assert results["leave"] == results["exit"] == [("code_error", EXITED, 1)] * 2
+    assert results["hang"] == [("timed_out", HUNG, 1)] * 2
     assert results["killed"] == [("lost", KILLED, 3)] * 2
-    for outcome, reason, attempts in results["hang"]:
-        assert (outcome, attempts) == ("timed_out", 1)
-        assert reason.startswith("it hung: no sign of progress for 15 seconds, after step ")
     for outcome, reason, attempts in results["hoard"]:
         assert (outcome, attempts) == ("out_of_memory", 1)
         assert "DefaultCPUAllocator: can't allocate memory" in reason
@@ -89,25 +89,24 @@ def test_a_sweep_of_forty_trials_outlives_what_befalls_them(sweep):
 def test_a_sweep_of_two_rank_trials_outlives_the_loss_of_a_rank(sweep):
     ways = ["never", "nan", "raise", "hang", "leave", "exit", "killed"]
     failing = {"family.fails": ways, "family.on_rank": [1]}
-    fifteen = sweep(4, failing, slots=1, devices_per_trial=2, hang_seconds=15)
-    fifteen.run()
-    killed = [kill_rank(fifteen, 0)]
-    fifteen.until_finished(3)
-    killed.append(kill_rank(fifteen, 1))
-    fifteen.until_finished(6)
-    killed.append(kill_leader(fifteen))
-    assert fifteen.end() == 0, fifteen.said()
+    thirteen = sweep(3, failing, slots=2, devices_per_trial=2, hang_seconds=60)
+    thirteen.run()
+    killed = [kill_rank(thirteen, 0)]
+    thirteen.until_finished(3)
+    killed.append(kill_rank(thirteen, 1))
+    thirteen.until_finished(6)
+    killed.append(kill_leader(thirteen))
+    assert thirteen.end() == 0, thirteen.said()
 
-    assert fifteen.orphans() == []
-    assert fifteen.disagreements() == []
-    results = judged(fifteen)
-    left = results.pop("leave")  # another rank tells only that the connection broke
-    assert results == {
+    assert thirteen.orphans() == []
+    assert thirteen.disagreements() == []
+    assert judged(thirteen) == {
         "never": [("completed", "", 1)],
         "nan": [("diverged", "the gradient is not finite at epoch 2, step 6", 1)],
         "raise": [("code_error", "ValueError: a user's mistake", 1)],
         "hang": [("timed_out", HUNG, 1)],
         "exit": [("code_error", "RuntimeError: a rank left by sys.exit before its end", 1)],
         "killed": [("lost", KILLED, 3)],
+        "leave": [("lost", KILLED, 3)],  # all that is seen is a connection that broke
     }
     assert_resumed(killed)
