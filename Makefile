@@ -58,7 +58,7 @@ test-gpu:  ## on a machine with an NVIDIA GPU; where there is no registry, WHEEL
 	$(GPU)/bin/pip install -q $(if $(WHEELS),--no-index --find-links $(WHEELS)) "setuptools>=77"
 	$(GPU)/bin/pip install -q $(if $(WHEELS),--no-index --find-links $(WHEELS)) \
 	  --no-build-isolation -e . pytest pytest-timeout
-	$(GPU)/bin/pytest tests/gpu -m gpu -rs
+	$(GPU)/bin/python -m pytest tests/gpu -m gpu -rs
 	$(GPU)/bin/python -m benchmarks.overhead
 
 # For another Python: FOR="--python-version 3.12 --platform manylinux_2_28_x86_64 --platform ...".

@@ -8,10 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
-from rich.console import Console
-
 from benchmarks.sweeps import Stopwatch, own_home, small_sweep, stopwatch
-from benchmarks.tables import Table, spread
+from benchmarks.tables import Table, console, spread
 from flowbench.run_directory import RunDirectory
 from flowbench.sweep.launchers.local import LocalLauncher
 
@@ -89,4 +87,4 @@ def _table(measured: dict[Way, list[Phases]]) -> Table:
 
 
 if __name__ == "__main__":
-    overhead().show(Console())
+    overhead().show(console())

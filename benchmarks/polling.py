@@ -3,10 +3,8 @@
 import time
 from statistics import median
 
-from rich.console import Console
-
 from benchmarks.sweeps import own_home, small_sweep
-from benchmarks.tables import Table
+from benchmarks.tables import Table, console
 from flowbench.run_directory import RunDirectory, Sign
 from flowbench.spec.sweep import Resources
 from flowbench.sweep.followed import FollowedTrial
@@ -84,4 +82,4 @@ def _round(followed: list[FollowedTrial]) -> float:
 
 
 if __name__ == "__main__":
-    polling().show(Console())
+    polling().show(console())

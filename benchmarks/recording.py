@@ -4,11 +4,9 @@ import shutil
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks.services import mlflow_server, postgres
 from benchmarks.sweeps import own_home, small_sweep, stopwatch
-from benchmarks.tables import Cell, Table
+from benchmarks.tables import Cell, Table, console
 from flowbench.database import schema_url
 from flowbench.run_directory import RunDirectory
 from flowbench.sweep.launchers.local import LocalLauncher
@@ -64,4 +62,4 @@ def _runs_a_second(uri: str, artifacts: Path, runs: list[RunDirectory]) -> float
 
 
 if __name__ == "__main__":
-    recording().show(Console())
+    recording().show(console())

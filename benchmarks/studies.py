@@ -13,12 +13,11 @@ from statistics import median
 from typing import Any
 
 import psutil
-from rich.console import Console
 
 from benchmarks.finished_trials import fill
 from benchmarks.services import postgres
 from benchmarks.sweeps import own_home
-from benchmarks.tables import Cell, Table
+from benchmarks.tables import Cell, Table, console
 from flowbench.run_directory import TrialResult, home
 from flowbench.spec.sweep import SweepSpec
 from flowbench.sweep.phases import SweepPlan
@@ -29,9 +28,10 @@ from flowbench.tracking.writer import RecordWriter
 FINISHED = 5000
 ASKS = 20
 NOTE = (
-    "Of a sweep's plan: leases, study, specification; medians of {asks} trials in a row. Five"
-    " searched keys, one of them conditional. Memory is the driver's resident set; in brackets what"
-    " the finished trials add to it. Opened: the first look at all of them, after a resume."
+    "A sweep's plan with its leases, study and specifications; medians of {asks} trials in a row,"
+    " and at 0 finished trials. Five searched keys, one of them conditional. SQLite is in WAL mode,"
+    " TPE grouped. MiB: the driver's memory, and what the finished trials add to it. Opened: the"
+    " first look at all of them, after a resume."
 )
 
 
@@ -39,7 +39,7 @@ def studies(finished: int = FINISHED, asks: int = ASKS) -> Table:
     """Measure each sampler on SQLite, and on PostgreSQL where it is installed."""
     rows: list[tuple[Cell, ...]] = []
     with postgres() as database:
-        for name, url in (("SQLite, WAL", None), ("PostgreSQL", database)):
+        for name, url in (("SQLite", None), ("PostgreSQL", database)):
             if name == "PostgreSQL" and url is None:
                 continue
             with own_home(url):
@@ -51,10 +51,9 @@ def studies(finished: int = FINISHED, asks: int = ASKS) -> Table:
                     cells = (few["ask"], few["tell"], many["ask"], many["tell"], pace)
                     rows.append((name, sampler, *cells, more, many["opened"]))
     columns = (
-        "storage", "sampler", "ask at 0, s", "tell at 0, s", "ask, s", "tell, s",
-        "ask and tell a second", "memory, MiB", "opened, s",
+        "storage", "sampler", "ask at 0", "tell at 0", "ask", "tell", "pairs/s", "MiB", "opened",
     )  # fmt: skip
-    title = f"A driver's calls at {finished:,} finished trials of one search"
+    title = f"A driver's calls at {finished:,} finished trials of one search, in seconds"
     return Table("studies", title, columns, rows, NOTE.format(asks=asks))
 
 
@@ -129,4 +128,4 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
     else:
-        studies().show(Console())
+        studies().show(console())

@@ -1,5 +1,6 @@
 """Tables of figures: in the terminal, as Markdown, and as JSON for whoever computes with them."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ def _text(cell: Cell) -> str:
     if isinstance(cell, str):
         return cell
     return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+
+
+def console() -> Console:
+    """Return where tables are shown; a file or a pipe gets them 110 columns wide."""
+    return Console(width=None if sys.stdout.isatty() else 110)
 
 
 def spread(seconds: Sequence[float]) -> str:

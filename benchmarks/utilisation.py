@@ -3,10 +3,8 @@
 import os
 import time
 
-from rich.console import Console
-
 from benchmarks.sweeps import own_home, small_sweep, stopwatch
-from benchmarks.tables import Table
+from benchmarks.tables import Table, console
 from flowbench.sweep.launchers.local import LocalLauncher
 
 TRIALS = 40
@@ -40,4 +38,4 @@ def utilisation(trials: int = TRIALS, seconds: float = SECONDS) -> Table:
 
 
 if __name__ == "__main__":
-    utilisation().show(Console())
+    utilisation().show(console())
