@@ -36,7 +36,7 @@ def kill_driver(sweep: RealSweep) -> None:
 
 def fork_server(sweep: RealSweep) -> psutil.Process:
     """Return the process that trials are forked from."""
-    for process in sweep.driver.children():
+    for process in psutil.Process(sweep.driver.pid).children():
         if any("multiprocessing.forkserver" in word for word in process.cmdline()):
             return process
     raise AssertionError("the driver has no fork server")

@@ -1,5 +1,6 @@
 """Sweeps of tiny real trials, driven by `flowbench sweep` in processes of their own."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,8 +10,10 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
+from services.processes import start
 
 from flowbench.run_directory import AttemptDirectory, RunDirectory
 from flowbench.sweep.audit import audit
@@ -54,7 +57,7 @@ class RealSweep:
         self.file = home.with_name(f"{name}.json")
         self.file.write_text(json.dumps({"name": name, "families": FAMILIES} | VALUES | changes))
         self.log = home.with_name(f"{name}.log")
-        self.driver: psutil.Popen | None = None
+        self.driver: subprocess.Popen[bytes] | None = None
         self._mark = uuid.uuid4().hex
 
     def run(self) -> None:
@@ -68,19 +71,16 @@ class RealSweep:
     def _start(self, *words: str) -> None:
         path = os.pathsep.join([str(HERE), str(HERE.parent)])
         environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, MARK: self._mark}
-        with self.log.open("ab") as output:
-            self.driver = psutil.Popen(
-                [sys.executable, "-m", "flowbench.cli", "sweep", *words],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env={**os.environ, "FLOWBENCH_HOME": str(self.home), **environment},
-            )  # fmt: skip
+        command = [sys.executable, "-m", "flowbench.cli", "sweep", *words]
+        home = {"FLOWBENCH_HOME": str(self.home)}
+        self.driver = start(command, log=self.log, env={**os.environ, **home, **environment})
 
     def end(self) -> int:
         """Wait for the driver's end; return its exit code."""
         try:
             return self.driver.wait(PATIENCE)
-        except psutil.TimeoutExpired:
-            raise AssertionError(self.said()) from None
+        except subprocess.TimeoutExpired:
+            self._give_up("the driver has not ended")
 
     def said(self) -> str:
         """Return what all drivers printed."""
@@ -90,9 +90,18 @@ class RealSweep:
         """Wait, while the driver runs, until something holds."""
         deadline = time.monotonic() + PATIENCE
         while not what():
-            assert time.monotonic() < deadline, self.said()
-            assert self.driver.poll() is None, self.said()
+            if self.driver.poll() is not None:
+                self._give_up("the driver has ended")
+            if time.monotonic() > deadline:
+                self._give_up("what is waited for has not happened")
             time.sleep(0.02)
+
+    def _give_up(self, reason: str) -> NoReturn:
+        """End the sweep, which has failed its test."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        raise AssertionError(f"{reason}: {self.said()}")
 
     def until_finished(self, count: int) -> None:
         """Wait until so many runs are finished."""
