@@ -3,6 +3,14 @@
 import pytest
 from on_clusters import check_end, goes_on_from, hit, leaders, survive_the_driver
 from real_sweeps import FAMILIES, RealSweep
+from services.processes import wait_until
+from small_runs import new_attempt, small_spec
+
+from flowbench.errors import InputError
+from flowbench.spec.sweep import Resources
+from flowbench.sweep.launchers.forkserver import TrialProgram
+from flowbench.sweep.launchers.local import LocalLauncher
+from flowbench.sweep.launchers.slurm import SlurmLauncher
 
 pytestmark = pytest.mark.integration
 
@@ -71,11 +79,23 @@ def test_a_stopped_sweep_cancels_its_jobs(slurm, new_sweep):
     assert not any("RUNNING" in job or "PENDING" in job for job in live_jobs(slurm))
 
 
-def test_what_slurm_refuses_is_said_in_a_sentence(slurm, new_sweep, monkeypatch):
+def test_a_sweep_that_goes_on_elsewhere_ends_its_jobs(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "runs"))
+    program = tmp_path / "program.py"
+    program.write_text("import time\nprint('it runs', flush=True)\ntime.sleep(600)\n")
+    run, attempt = new_attempt("moved", small_spec({"name": "moons"}))
+    SlurmLauncher(Resources(engine="slurm"), TrialProgram((str(program),))).start(run, attempt)
+    wait_until(lambda: attempt.log.is_file() and "it runs" in attempt.log.read_text(), "the job")
+
+    assert LocalLauncher().adopt(run, attempt) is None
+    wait_until(lambda: live_jobs(slurm) == [], "its end")
+
+
+def test_what_slurm_refuses_is_said_in_a_sentence(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "runs"))
     monkeypatch.setenv("SBATCH_PARTITION", "elsewhere")
-    sweep = new_sweep("refused", trials=1)
-    sweep.run()
-    assert sweep.end() == 2
-    assert "sbatch refused the job of refused.nice.moons.0000: " in sweep.said()
-    assert "invalid partition" in sweep.said()
-    assert "Traceback" not in sweep.said()
+    run, attempt = new_attempt("refused", small_spec({"name": "moons"}))
+    launcher = SlurmLauncher(Resources(engine="slurm"))
+    refusal = r"sbatch refused the job of refused: .*[Ii]nvalid partition"
+    with pytest.raises(InputError, match=refusal):
+        launcher.start(run, attempt)
