@@ -16,7 +16,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from flowbench.run_directory import AttemptDirectory, RunDirectory
 from flowbench.trial.ending import FAILED, PEER_LOST, Ending, ending_of
-from flowbench.trial.processes import die_with, exit_on_signals
+from flowbench.trial.processes import die_with, end_on_signals
 from flowbench.trial.rank import run_rank
 
 SHUTDOWN_SECONDS = 5
@@ -111,7 +111,7 @@ def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int, node: No
 def _rank(path: Path, number: int, leader: int, endings: "SimpleQueue[str]") -> None:
     """Be one rank: the environment says which."""
     die_with(leader)
-    exit_on_signals()
+    end_on_signals()
     run = RunDirectory(path)
     try:
         result = run_rank(run, run.attempt(number))

@@ -27,10 +27,9 @@ def die_with(parent: int) -> None:
 def exit_on_signals() -> None:
     """End by SystemExit with 128 + n on SIGTERM, SIGINT and SIGHUP; at once on a second one.
 
-    What was saved stays; nothing is saved on the way out. SIGUSR1 has every thread's place written
-    to the log, whatever it is doing.
+    What was saved stays; nothing is saved on the way out.
     """
-    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
+    _show_stacks_on_signal()
     told = False
 
     def leave(number: int, _frame: FrameType | None) -> None:
@@ -42,3 +41,18 @@ def exit_on_signals() -> None:
 
     for number in STOPS:
         signal.signal(number, leave)
+
+
+def end_on_signals() -> None:
+    """End at once on the same signals, by the signal itself.
+
+    For ranks: one that waits for the others does so inside torch, where no handler would run.
+    """
+    _show_stacks_on_signal()
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _show_stacks_on_signal() -> None:
+    """Have SIGUSR1 write where every thread is into the log, whatever it is doing."""
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)

@@ -1,6 +1,10 @@
 """Trials of two ranks, through the program that a driver starts."""
 
+import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,6 +70,34 @@ def test_the_rank_that_failed_first_says_why(table, runs_home):
     assert (result.outcome, result.reason) == ("code_error", "RuntimeError: rank 1 fell over")
 
 
+RACE = """
+import sys
+import torch.distributed.elastic.rendezvous.api as rendezvous
+from flowbench.trial.__main__ import main
+ports, choose = [int(sys.argv[1])], rendezvous.get_free_port
+rendezvous.get_free_port = lambda: ports.pop() if ports else choose()
+sys.exit(main(sys.argv[2:]))
+"""
+"""A trial whose ranks agree on a port that is taken by the time they open it."""
+
+
+def test_ranks_whose_port_was_taken_meet_at_another(table, runs_home):
+    run, attempt = new_attempt("run", small_spec(table, devices=2))
+    # The agent's own store would hold the port from the choice on.
+    environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    with socket.socket() as taken, attempt.log.open("wb") as log:
+        taken.bind(("", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code = subprocess.run(
+            [sys.executable, "-c", RACE, port, run.path], stdout=log, stderr=log, env=environment,
+            timeout=120,
+        ).returncode  # fmt: skip
+    assert code == 0, attempt.log.read_text()
+    assert "EADDRINUSE" in attempt.log.read_text()
+    assert attempt.result().outcome == "completed"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_leader_leaves_no_rank_behind(number, table, runs_home):
     family = {"name": "small_flows:Fragile", "fails": "sleep"}
@@ -82,7 +114,7 @@ def test_a_leader_leaves_no_rank_behind(number, table, runs_home):
     assert attempt.result() is None  # it was not the trial's own end: another attempt goes on
 
 
-def _wait_for(true, seconds=60):
+def _wait_for(true, seconds=150):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
