@@ -50,8 +50,9 @@ def ranks(leader: psutil.Process) -> list[psutil.Process]:
 def _hit(sweep, choose) -> AttemptDirectory:
     """Kill what is chosen of a trial; once more where the trial ended just before."""
     while True:
-        sweep.until(lambda: bool(sweep.training()))
-        attempt, leader = sweep.training()[0]
+        victims = []
+        sweep.until(lambda found=victims: found.extend(_victims(sweep)) or bool(found))
+        attempt, leader = victims[0]
         try:
             choose(leader).kill()
         except (psutil.NoSuchProcess, IndexError):
@@ -59,6 +60,11 @@ def _hit(sweep, choose) -> AttemptDirectory:
         sweep.until(lambda attempt=attempt: _ended(attempt))
         if was_lost(attempt):
             return attempt
+
+
+def _victims(sweep):
+    """Return the trials in training that would come to a good end."""
+    return [each for each in sweep.training() if "misbehaving" not in each[0].path.parent.name]
 
 
 def _ended(attempt: AttemptDirectory) -> bool:

@@ -9,7 +9,7 @@ from real_sweeps import RealSweep
 from services.mlflow_server import MlflowServer
 from services.tmpfs import SmallDisk
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 TRIALS, CONFIRMING = 12, 2
 

@@ -21,7 +21,7 @@ from flowbench.sweep.launchers.slots import machine_slots
 TESTS = str(Path(__file__).parents[1])
 FRAGILE = {"name": "small_flows:Fragile"}
 ENDLESS = {"max_epochs": 10**6}
-PATIENCE = 60
+PATIENCE = 240
 
 
 @pytest.fixture
@@ -104,12 +104,15 @@ def test_a_forked_trial_has_its_drivers_environment_of_now_and_its_slot(
 
 def test_trials_end_with_their_server_which_is_started_anew(table, runs_home):
     launcher = LocalLauncher(2)
-    spec = small_spec(table, {**FRAGILE, "fails": "sleep"}, devices=2, **ENDLESS)
-    trials = [train(launcher, f"run-{number}", spec) for number in range(2)]
+    family = {**FRAGILE, "fails": "sleep"}
+    trials = [
+        train(launcher, f"ranks-{n}", small_spec(table, family, devices=n, **ENDLESS))
+        for n in (1, 2)
+    ]
     assert not launcher.has_room()
     wait_until(lambda: all(validations(attempt) for _, attempt in trials))
     processes = [process for job, _ in trials for process in family_of(job)]
-    assert len(processes) >= 6
+    assert len(processes) >= 4
     psutil.Process(trials[0][0].process.pid).parent().kill()
     assert [ended(job) for job, _ in trials] == [-signal.SIGKILL] * 2
     gone(processes)
@@ -132,11 +135,13 @@ def test_nothing_is_left_of_a_driver_that_is_killed(table, runs_home):
     process = subprocess.Popen(
         [sys.executable, "-c", driver, run.path], env={**os.environ, "PYTHONPATH": TESTS}
     )
-    wait_until(lambda: validations(attempt) or process.poll() is not None)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert {os.getsid(p.pid) for p in family} > {Lease.read(attempt).pid}
-    process.kill()
-    process.wait()
+    try:
+        wait_until(lambda: validations(attempt) or process.poll() is not None)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert {os.getsid(p.pid) for p in family} > {Lease.read(attempt).pid}
+    finally:
+        process.kill()
+        process.wait()
     gone(family)
 
 
