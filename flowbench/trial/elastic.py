@@ -15,6 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from flowbench.run_directory import AttemptDirectory, RunDirectory
+from flowbench.trial import meeting
 from flowbench.trial.ending import FAILED, PEER_LOST, Ending, ending_of
 from flowbench.trial.processes import die_with, end_on_signals
 from flowbench.trial.rank import run_rank
@@ -25,8 +26,6 @@ POLL_SECONDS = 0.03
 """Between looks at the ranks: a trial ends so much after its last rank."""
 MEETING_SECONDS = 600
 """How long a node waits for the others: they may read the program from a slow file system."""
-TRIES = 5
-"""Times to start ranks anew whose meeting point another program took."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Node:
 
     count: int = 1
     rank: int = 0
-    rendezvous: str = "localhost:0"
-    """HOST:PORT of the first node, where all leaders and ranks meet."""
+    rendezvous: str = ""
+    """HOST:PORT of the first node, where all leaders and ranks meet; of no use to one alone."""
 
     def settings(self) -> dict[str, Any]:
         """Return how the agent meets the others.
@@ -46,9 +45,9 @@ class Node:
         """
         size = {"min_nodes": self.count, "max_nodes": self.count, "rdzv_endpoint": self.rendezvous}
         if self.count == 1:
-            return {**size, "rdzv_backend": "c10d", "local_addr": "localhost"}
-        meeting = {"rank": self.rank, "timeout": MEETING_SECONDS}
-        return {**size, "rdzv_backend": "static", "rdzv_configs": meeting}
+            return {**size, "rdzv_backend": meeting.BACKEND}
+        how = {"rank": self.rank, "timeout": MEETING_SECONDS}
+        return {**size, "rdzv_backend": "static", "rdzv_configs": how}
 
 
 ALONE = Node()
@@ -64,15 +63,6 @@ def run_ranks(
     """
     # Counting GPUs through CUDA itself would bar forked ranks from using them.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    ending = _run_once(run, attempt, ranks, node)
-    for _ in range(TRIES - 1):
-        if not ending.port_taken:
-            break
-        ending = _run_once(run, attempt, ranks, node)
-    return ending
-
-
-def _run_once(run: RunDirectory, attempt: AttemptDirectory, ranks: int, node: Node) -> Ending:
     endings: SimpleQueue[str] = multiprocessing.get_context("fork").SimpleQueue()
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(

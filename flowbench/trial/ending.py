@@ -19,7 +19,6 @@ PEER_LOST = 69
 CPU_ALLOCATOR = ("DefaultCPUAllocator", "not enough memory", "bad_alloc")
 """What the RuntimeError says that torch raises where the CPU's memory is exhausted."""
 
-PORT_TAKEN = ("EADDRINUSE", "address already in use")
 CONNECTION_BROKEN = (
     "Connection closed by peer",
     "Connection reset by peer",
@@ -37,8 +36,6 @@ class Ending(BaseModel):
 
     result: TrialResult | None
     exit_code: int = DONE
-    port_taken: bool = False
-    """Whether another program took the port that the ranks were to meet at: they can try again."""
 
 
 def ending_of(error: Exception) -> Ending:
@@ -51,10 +48,9 @@ def ending_of(error: Exception) -> Ending:
     if is_out_of_memory(error):
         return _failed("out_of_memory", reason)
     traceback.print_exception(error)
-    if _says(error, CONNECTION_BROKEN):
+    if is_connection_broken(error):
         return Ending(result=None, exit_code=PEER_LOST)
-    failed = _failed("code_error", reason, FAILED)
-    return failed.model_copy(update={"port_taken": _says(error, PORT_TAKEN)})
+    return _failed("code_error", reason, FAILED)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -71,11 +67,11 @@ def is_disk_full(error: Exception) -> bool:
     return any(isinstance(cause, OSError) and cause.errno in NO_ROOM for cause in _causes(error))
 
 
-def _says(error: Exception, signs: tuple[str, ...]) -> bool:
-    """Say whether an error of ranks that talk to each other has one of these signs."""
+def is_connection_broken(error: Exception) -> bool:
+    """Say whether a rank lost its connection to another."""
     if not isinstance(error, RuntimeError) or "RANK" not in os.environ:
         return False
-    return any(sign in str(error) for sign in signs)
+    return any(sign in str(error) for sign in CONNECTION_BROKEN)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

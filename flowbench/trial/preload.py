@@ -19,18 +19,14 @@ try:
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # counting GPUs leaves CUDA alone
 
     import encodings.idna  # noqa: F401 - these, too, would be imported on the way
-    import inspect
 
     import pyarrow.parquet  # noqa: F401
     import torch
     import torch.distributed.algorithms.ddp_comm_hooks.debugging_hooks
-    import torch.distributed.elastic.rendezvous.c10d_rendezvous_backend
 
     import flowbench.trial.elastic
     import flowbench.trial.leader
     import flowbench.trial.speed  # noqa: F401
-
-    inspect.stack()  # the ranks' agent does: the first time it looks at every module
 
     if torch.cuda.is_initialized():
         raise RuntimeError("an import has initialised CUDA: forked trials could not use it")

@@ -1,19 +1,18 @@
 """Trials of two ranks, through the program that a driver starts."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 from small_runs import REALNVP, ROULETTE, new_attempt, small_spec, start_trial, validations
+from torch.distributed import TCPStore
 
 from flowbench.spec.vocabulary import PEAK_MEMORY
 from flowbench.trial.leader import lead
+from flowbench.trial.meeting import AloneMeeting
 
 DIGITS = {"name": "digits", "train_size": 120}
 """Integers, dequantised by row: a batch of 75 is shared out as 38 and 37."""
@@ -70,32 +69,27 @@ def test_the_rank_that_failed_first_says_why(table, runs_home):
     assert (result.outcome, result.reason) == ("code_error", "RuntimeError: rank 1 fell over")
 
 
-RACE = """
-import sys
-import torch.distributed.elastic.rendezvous.api as rendezvous
-from flowbench.trial.__main__ import main
-ports, choose = [int(sys.argv[1])], rendezvous.get_free_port
-rendezvous.get_free_port = lambda: ports.pop() if ports else choose()
-sys.exit(main(sys.argv[2:]))
-"""
-"""A trial whose ranks agree on a port that is taken by the time they open it."""
+def test_the_port_where_ranks_meet_is_held_from_its_choice_on():
+    meeting = AloneMeeting("run")
+    place = meeting.next_rendezvous().bootstrap_store_info
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("", place.master_port))
+    store = TCPStore(place.master_addr, place.master_port, is_master=False)
+    store.set("key", "value")
+    assert store.get("key") == b"value"
 
 
-def test_ranks_whose_port_was_taken_meet_at_another(table, runs_home):
+def test_nodes_whose_port_was_taken_are_lost_so_that_a_new_attempt_finds_another(table, runs_home):
     run, attempt = new_attempt("run", small_spec(table, devices=2))
-    # The agent's own store would hold the port from the choice on.
-    environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    with socket.socket() as taken, attempt.log.open("wb") as log:
-        taken.bind(("", 0))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        code = subprocess.run(
-            [sys.executable, "-c", RACE, port, run.path], stdout=log, stderr=log, env=environment,
-            timeout=120,
-        ).returncode  # fmt: skip
-    assert code == 0, attempt.log.read_text()
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ("--nodes", "2", "--node-rank", "0", "--rendezvous", place)
+        process = start_trial(run, attempt, *arguments)
+        assert process.wait(timeout=240) == 128 + signal.SIGKILL
     assert "EADDRINUSE" in attempt.log.read_text()
-    assert attempt.result().outcome == "completed"
+    assert attempt.result() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
