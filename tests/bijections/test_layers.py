@@ -79,12 +79,14 @@ def test_every_parameter_gets_a_gradient_from_the_likelihood(name):
         assert parameter.grad.any() or key.endswith(("lower", "upper")), key
 
 
-@every_layer
+# A Transform has one event shape, so a layer that changes it is left out.
+@pytest.mark.parametrize(
+    "name",
+    [name for name in LAYERS if layer(name).encode_map(events(name)).shape == events(name).shape],
+)
 def test_the_transform_view_gives_the_density_of_the_decoded_base(name):
     bijection, x = layer(name), events(name)
     z, log_det = bijection.encode(x)
-    if z.shape != x.shape:
-        pytest.skip("a Transform has one event shape")
     dims = x.dim() - 1
     base = Independent(
         Normal(torch.zeros(x.shape[1:]).double(), torch.ones(x.shape[1:]).double()), dims
