@@ -11,7 +11,11 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from flowbench.compare.frame import Frame, listed
-from flowbench.report import figures, samples, static, tables
+from flowbench.report import static, tables
+from flowbench.report.figures import samples
+from flowbench.report.figures.learning_curves import learning_curves_data, learning_curves_figure
+from flowbench.report.figures.likelihood import likelihood_data, likelihood_figure
+from flowbench.report.figures.trade_off import trade_off_data, trade_off_figure
 from flowbench.report.words import answer
 from flowbench.spec.sweep import slug
 
@@ -73,16 +77,16 @@ def section(frame: Frame, rows: pd.DataFrame, number: int) -> Section:
 
 
 def _pictures(frame: Frame, rows: pd.DataFrame, baselines: dict[str, float]) -> list[Picture]:
-    likelihood = figures.likelihood_data(rows)
-    trade_off = figures.trade_off_data(rows)
-    curves = figures.curves_data(frame, rows)
+    likelihood = likelihood_data(rows)
+    trade_off = trade_off_data(rows)
+    curves = learning_curves_data(frame, rows)
     made = [
         Picture(
             "likelihood", "How well it models the data",
             "Bars are two standard errors to each side. "
             + ("More is better." if likelihood["measure"].iloc[0] == "gain" else "Less is better."),
             likelihood, static.likelihood_static(likelihood, baselines),
-            figures.likelihood_figure(likelihood, baselines),
+            likelihood_figure(likelihood, baselines),
         )
     ]  # fmt: skip
     if len(trade_off):
@@ -90,13 +94,14 @@ def _pictures(frame: Frame, rows: pd.DataFrame, baselines: dict[str, float]) -> 
             "trade-off", "Likelihood against sampling speed",
             "Colour is the largest inversion error; dark is more exact. The dashed line joins the"
             " Pareto front: no other family is better in both.",
-            trade_off, static.trade_off_static(trade_off), figures.trade_off_figure(trade_off),
+            trade_off, static.trade_off_static(trade_off), trade_off_figure(trade_off),
         ))  # fmt: skip
     if len(curves):
         made.append(Picture(
             "curves", "Learning curves",
             "Validation bits/dim of the runs that the leaderboard quotes, one line a seed.",
-            curves, static.curves_static(curves), figures.curves_figure(curves), wide=True,
+            curves, static.learning_curves_static(curves), learning_curves_figure(curves),
+            wide=True,
         ))  # fmt: skip
     return made
 

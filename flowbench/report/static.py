@@ -11,7 +11,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from flowbench.report.figures import MEASURES, SMALLEST, labels_above, shown_baselines
+from flowbench.report.figures.layout import MEASURES, SMALLEST
+from flowbench.report.figures.likelihood import shown_baselines
+from flowbench.report.figures.trade_off import labels_above
 from flowbench.report.theme import looks
 
 # A fixed salt and no date: the same numbers give the same file, byte for byte.
@@ -80,8 +82,8 @@ def trade_off_static(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def curves_static(data: pd.DataFrame) -> Figure:
-    """Draw `curves_data`: one line a run, coloured by family."""
+def learning_curves_static(data: pd.DataFrame) -> Figure:
+    """Draw `learning_curves_data`: one line a run, coloured by family."""
     with mpl.rc_context(STYLE):
         figure, axes = _figure(6.4, 3.6)
         for family, look in looks(data["family"]).items():
