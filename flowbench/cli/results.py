@@ -26,7 +26,7 @@ def compare(
     """Print the leaderboard of a sweep, or of all runs."""
     from flowbench.compare import render
     from flowbench.compare.fairness import flags
-    from flowbench.compare.frame import load
+    from flowbench.compare.runs import load
     from flowbench.compare.leaderboard import leaderboard_table
 
     if as_json and as_csv:

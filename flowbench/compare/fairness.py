@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from flowbench.compare.frame import Frame
+from flowbench.compare.runs import Frame
 
 SEEDS_FOR_A_TEST = 5
 FAR_APART = 2.0

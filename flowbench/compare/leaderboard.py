@@ -6,7 +6,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from flowbench.compare.frame import LN2, PROTOCOL, Frame
+from flowbench.compare.runs import LN2, PROTOCOL, Frame
 from flowbench.compare.statistics import Estimate, paired_difference, seed_mean
 
 TUNED_ON = "validation (tuned on)"

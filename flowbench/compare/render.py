@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flowbench.compare.columns import Column, present, written
 from flowbench.compare.fairness import Flag
-from flowbench.compare.frame import PROTOCOL
+from flowbench.compare.runs import PROTOCOL
 
 FIRST_TO_GO = ("parameters", "seeds", "excess", "speed_b1024", "gain")
 """Columns that a narrow terminal does without, in this order; the measure of the rank stays."""

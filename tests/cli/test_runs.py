@@ -43,7 +43,7 @@ def test_train_prints_the_id_and_the_three_measures_on_validation_data(table_run
 
 
 def test_the_run_is_on_disk_and_in_the_record(table_run):
-    from flowbench.compare.frame import load
+    from flowbench.compare.runs import load
     from flowbench.tracking.store import default_tracking_uri
 
     _, run = table_run
@@ -70,7 +70,7 @@ def test_evaluate_measures_the_same_again_and_the_test_split_on_request(
 def test_an_evaluation_of_a_run_is_recorded_and_leaves_the_leaderboard_alone(
     table_run, flowbench_command
 ):
-    from flowbench.compare.frame import load
+    from flowbench.compare.runs import load
     from flowbench.compare.leaderboard import leaderboard_table
     from flowbench.tracking.store import default_tracking_uri
 

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from flowbench.compare.frame import LABELS, METRICS
+from flowbench.compare.runs import LABELS, METRICS
 from flowbench.evaluation import evaluate, speed
 from flowbench.families.foreign import ForeignFlow
 from flowbench.spec.run import EvaluationSpec
