@@ -1,10 +1,22 @@
 """A flow as a torch.distributions Distribution."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from flowbench.families.flow import Flow
+
+class Density(Protocol):
+    """What of a flow a distribution needs."""
+
+    event_shape: tuple[int, ...]
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the log-density in nats, ``(N,)``."""
+
+    def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
+        """Draw ``(n, *event_shape)``, differentiably."""
 
 
 class FlowDistribution(Distribution):
@@ -13,7 +25,7 @@ class FlowDistribution(Distribution):
     arg_constraints = {}  # noqa: RUF012 - torch.distributions declares it so
     has_rsample = True
 
-    def __init__(self, flow: Flow, context: Tensor | None = None) -> None:
+    def __init__(self, flow: Density, context: Tensor | None = None) -> None:
         super().__init__(event_shape=torch.Size(flow.event_shape), validate_args=False)
         self.flow = flow
         self.context = context

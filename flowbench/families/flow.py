@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,8 @@ from flowbench.bijections.compose import Compose
 from flowbench.bijections.preprocess import PreprocessSteps, as_preprocess
 from flowbench.errors import InputError
 from flowbench.families.bases import Base
+from flowbench.families.distribution import FlowDistribution
 from flowbench.spec.vocabulary import InverseLabel, LogDetLabel, weakest_log_det
-
-if TYPE_CHECKING:
-    from flowbench.families.distribution import FlowDistribution
 
 
 class Flow(nn.Module):
@@ -157,8 +155,6 @@ class Flow(nn.Module):
 
     def distribution(self, context: Tensor | None = None) -> FlowDistribution:
         """View this flow, at a fixed context, as a torch.distributions Distribution."""
-        from flowbench.families.distribution import FlowDistribution
-
         return FlowDistribution(self, context)
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
