@@ -11,6 +11,7 @@ DECIDED = {
     "training.max_seconds": "budget",
     "training.devices": "resources.devices_per_trial",
     "evaluation.split": "the stage (validation while tuning, test when confirming)",
+    "evaluation.protocol": "confirm.protocol",
     "evaluation.speed": "the stage (speed is measured last, alone)",
     "evaluation.rough_speed": "objectives and constraints",
     "family.name": "the key under families",

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from flowbench.spec.vocabulary import Protocol
+
 FROZEN = ConfigDict(extra="forbid", frozen=True)
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -126,9 +128,14 @@ class EvaluationSpec(BaseModel):
 
     model_config = FROZEN
 
+    protocol: Protocol = "quick"
+    """`full` measures all there is: out-of-distribution inputs, float64, Jacobians, costs, samples;
+    minutes of an iterative flow. Numbers of the two protocols are never ranked together."""
     split: Literal["validation", "test"] = "validation"
     draws: Count = 1
     """Dequantization draws averaged."""
+    importance_draws: Annotated[int, Field(ge=2)] | None = None
+    """Dequantization draws of an importance-weighted likelihood beside it; null leaves it out."""
     batch_size: Count = 1024
     inversion_points: Count = 1024
     speed: bool = True

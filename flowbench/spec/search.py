@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from flowbench.spec.distributions import Distribution
 from flowbench.spec.run import FROZEN, Count, Positive
+from flowbench.spec.vocabulary import Protocol
 
 Sampler = Literal["tpe", "random", "qmc", "grid", "nsga2"]
 Pruner = Literal["none", "median", "hyperband", "asha"]
@@ -92,3 +93,5 @@ class Confirm(BaseModel):
     model_config = FROZEN
 
     seeds: Annotated[int, Field(ge=0)] = 5
+    protocol: Protocol = "quick"
+    """`full` measures these runs, and the speed of those that stand for their cell, in full."""

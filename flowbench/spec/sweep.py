@@ -246,6 +246,7 @@ class SweepSpec(BaseModel):
             else {"max_epochs": ENDLESS, "max_seconds": per_trial / devices}
         )
         where = {"": f"sweep {self.name}, family {family}"}
+        tuning = split == "validation"
         return RunSpec(
             family=validated(FamilySpec, sections["family"], "family", where),
             data=data,
@@ -253,8 +254,11 @@ class SweepSpec(BaseModel):
             evaluation=self.evaluation.model_copy(
                 update={
                     "split": split,
+                    "protocol": "quick" if tuning else self.confirm.protocol,
+                    # What is reported is measured; a search needs no more than it is judged by.
+                    "importance_draws": None if tuning else self.evaluation.importance_draws,
                     "speed": False,
-                    "rough_speed": split == "validation" and self.times_sampling,
+                    "rough_speed": tuning and self.times_sampling,
                 }
             ),
             data_seed=self.data_seed,

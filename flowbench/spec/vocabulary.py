@@ -23,6 +23,9 @@ Split = Literal["train", "validation", "test"]
 SPLIT_PREFIX: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 """The split's name in metric names: `val/bits_per_dim`, `test/nats`."""
 
+Protocol = Literal["quick", "full"]
+"""How much is measured: the three measures, or all there is to measure (`spec.metrics`)."""
+
 Stage = Literal["single", "tune", "confirm", "speed", "evaluate"]
 """Why a run exists: alone, searching, confirming a choice with a fresh seed, measuring a run's
 speed or all of it again."""

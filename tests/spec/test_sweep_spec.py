@@ -140,6 +140,10 @@ def test_data_sets_of_one_name_have_labels_of_their_own(tmp_path):
             "sampler: tpe", "evaluation: {rough_speed: true}",
             "evaluation.rough_speed is decided by objectives and constraints",
         ),
+        (
+            "sampler: tpe", "evaluation: {protocol: full}",
+            "evaluation.protocol is decided by confirm.protocol",
+        ),
         ("seed: 3", "constraints: {inversion_error: 0}", "constraints.inversion_error = 0: input"),
         ("seed: 3", "constraints: {memory: 3}", "did you mean memory_gib?"),
         ("seed: 3", "objectives: [speed]", "objectives.0 = 'speed': input should be"),
@@ -205,6 +209,14 @@ def test_only_tuning_trials_time_sampling_and_only_where_a_search_needs_it(tmp_p
     for split in ("validation", "test"):
         spec = sweep.run_spec("nice", sweep.data[0], {}, model_seed=0, split=split)
         assert spec.evaluation.rough_speed == (timed and split == "validation")
+
+
+def test_only_confirming_runs_are_measured_in_full_and_importance_weighted(tmp_path):
+    more = "confirm: {seeds: 1, protocol: full}\nevaluation: {importance_draws: 8}"
+    sweep = read(tmp_path, GRID + more)
+    for split, expected in (("validation", ("quick", None)), ("test", ("full", 8))):
+        spec = sweep.run_spec("nice", sweep.data[0], {}, model_seed=0, split=split)
+        assert (spec.evaluation.protocol, spec.evaluation.importance_draws) == expected
 
 
 @pytest.mark.parametrize(
