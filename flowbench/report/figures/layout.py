@@ -14,9 +14,9 @@ MEASURES = {"bits_per_dim": "bits per dimension", "gain": "gain over the Gaussia
 """What an axis says of the measure by which a leaderboard is ranked."""
 
 
-def text(words: str) -> str:
+def text(words: str, longest: int = LONGEST) -> str:
     """Return words for Plotly, which would read `<b>` in them as markup; long ones are cut."""
-    words = words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+    words = words if len(words) <= longest else words[: longest - 1] + "…"
     return html.escape(words, quote=False)
 
 

@@ -25,10 +25,7 @@ def trade_off_data(rows: pd.DataFrame) -> pd.DataFrame:
     """
     measure = str(rows["ranked_by"].iloc[0])
     rows = rows[rows["rank"].notna()]
-    batch = next(
-        (b for b in (1024, 64, 1) if rows[f"speed_b{b}"].notna().all() and len(rows)),
-        max((1024, 64, 1), key=lambda b: rows[f"speed_b{b}"].notna().sum()),
-    )
+    batch = common_batch(rows)
     data = pd.DataFrame({
         "family": rows["family"], "measure": measure, "value": rows[measure],
         "se": rows[f"{measure}_se"], "batch": batch, "speed": rows[f"speed_b{batch}"],
@@ -80,3 +77,9 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
 def labels_above(data: pd.DataFrame) -> dict[str, bool]:
     """Put names above and below their points in turn, so that neighbours do not overprint."""
     return {family: i % 2 == 0 for i, family in enumerate(data.sort_values("speed")["family"])}
+
+
+def common_batch(rows: pd.DataFrame) -> int:
+    """Return the batch that most rows were timed at, the largest of several."""
+    timed = {batch: int(rows[f"speed_b{batch}"].notna().sum()) for batch in (1024, 64, 1)}
+    return max(timed, key=lambda batch: timed[batch])

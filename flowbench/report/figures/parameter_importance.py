@@ -1,0 +1,89 @@
+"""Which hyperparameters mattered: what a model of the trials loses when one of them is shuffled."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from flowbench.report.figures.layout import finished, text
+from flowbench.report.figures.trials import MERIT, finished_trials, searched, short, valued
+from flowbench.report.theme import order
+
+FEWEST = 10
+"""Trials below which a model of them says nothing."""
+MOST = 1000
+"""Trials that the model is fitted to, the newest: more change little and take long."""
+TREES, SHUFFLES = 100, 10
+
+
+def parameter_importance_data(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `family parameter importance sd trials`, of families with ten trials or more.
+
+    A random forest is fitted to a family's validation bits/dim; a hyperparameter's importance is
+    the mean squared error that shuffling it adds (permutation importance: Breiman, Random forests,
+    2001, section 10), as a share of what all of them add. What a choice leaves out (the widths of
+    a network that was not chosen) counts as a value of its own.
+
+    Args:
+        runs: all runs.
+        rows: the data set's rows of the leaderboard.
+    """
+    found = []
+    for family, mine in finished_trials(runs, rows).groupby("family"):
+        finite = mine[np.isfinite(mine[MERIT])].iloc[-MOST:]
+        space = searched(finite)
+        if len(finite) < FEWEST or not space or finite[MERIT].nunique() < 2:
+            continue
+        shares = _importance(finite, space).assign(family=str(family), trials=len(finite))
+        found.append(shares.sort_values("importance", ascending=False))
+    columns = ["family", "parameter", "importance", "sd", "trials"]
+    if not found:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(found, ignore_index=True)[columns]
+
+
+def _importance(trials: pd.DataFrame, space: list[str]) -> pd.DataFrame:
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.inspection import permutation_importance
+
+    features = np.stack([_feature(trials[column]) for column in space], axis=1)
+    merit = trials[MERIT].to_numpy(float)
+    forest = RandomForestRegressor(TREES, random_state=0, min_samples_leaf=2)
+    forest.fit(features, merit)
+    result = permutation_importance(
+        forest, features, merit, n_repeats=SHUFFLES, random_state=0,
+        scoring="neg_mean_squared_error",
+    )  # fmt: skip
+    mean = np.asarray(result.importances_mean, float).clip(min=0)
+    total = float(mean.sum()) or 1.0
+    return pd.DataFrame({
+        "parameter": [short(column) for column in space], "importance": mean / total,
+        "sd": np.asarray(result.importances_std, float) / total,
+    })  # fmt: skip
+
+
+def _feature(column: pd.Series) -> NDArray[np.float64]:
+    """Return a hyperparameter as ranks: a forest asks only which of two values is larger."""
+    known = valued(column.dropna())
+    ranks = known.rank(method="dense").reindex(column.index).fillna(0.0)
+    return np.asarray(ranks, np.float64)
+
+
+def parameter_importance_figure(data: pd.DataFrame) -> go.Figure:
+    """Draw a cell a family and hyperparameter, its share written in it."""
+    families = sorted(set(data["family"]), key=order)
+    ranked = data.groupby("parameter")["importance"].max().sort_values(ascending=False)
+    grid = data.pivot_table(index="family", columns="parameter", values="importance")
+    grid = grid.reindex(index=families, columns=ranked.index)
+    shares = grid.to_numpy(float)
+    words = [["" if np.isnan(v) else f"{100 * v:.0f} %" for v in row] for row in shares]
+    figure = go.Figure(go.Heatmap(
+        z=shares, x=[text(p.replace("_", " ")) for p in grid.columns],
+        y=[text(f) for f in families], text=words, texttemplate="%{text}", zmin=0, zmax=1,
+        colorscale=[[0, "rgba(0,114,178,0.05)"], [1, "rgba(0,114,178,0.75)"]], showscale=False,
+        xgap=2, ygap=2, hoverongaps=False,
+        hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+    ))  # fmt: skip
+    figure.update_xaxes(showgrid=False, side="top")
+    figure.update_yaxes(showgrid=False, autorange="reversed")
+    return finished(figure, height=130 + 42 * len(families), legend=False)
