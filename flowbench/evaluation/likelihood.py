@@ -47,16 +47,45 @@ def draws_needed(data: FlowData, draws: int) -> int:
     return draws if data.dequantise.active else 1
 
 
-def score_split(
+@dataclass(frozen=True)
+class Scores:
+    """Log-densities point by point and draw by draw.
+
+    Attributes:
+        row: index of each point in its data set, ``(N,)``.
+        log_prob: nats, one row for each of K dequantization draws, ``(K, N)``, float64.
+        variance: of each as an estimate, ``(K, N)``; 0 where the log-det is exact.
+    """
+
+    row: Tensor
+    log_prob: Tensor
+    variance: Tensor
+
+    def first(self, draws: int) -> Scores:
+        """Return the first `draws` draws, or as many as there are."""
+        return Scores(self.row, self.log_prob[:draws], self.variance[:draws])
+
+    def points(self, draws: int) -> Points:
+        """Average the first `draws` draws, or as many as there are."""
+        log_prob, variance = self.log_prob[:draws], self.variance[:draws]
+        count = len(log_prob)
+        # The spread over several draws holds the estimators' own noise, which is drawn anew each
+        # time.
+        squares = log_prob.var(0) if count > 1 else variance[0]
+        se = (squares / count).sqrt()
+        return Points(self.row, log_prob.mean(0), se, bool((variance > 0).any()))
+
+
+def score_draws(
     flow: Flow, data: FlowData, split: Split, *, draws: int = 1, batch_size: int = 1024
-) -> Points:
-    """Return the log-density of every point of a split.
+) -> Scores:
+    """Return the log-density of every point of a split, for each dequantization draw.
 
     Args:
         flow: the model.
         data: the data set it was trained on.
         split: which part.
-        draws: dequantization draws to average.
+        draws: how many; data without noise have one.
         batch_size: points at a time, at the most.
     """
     device, dtype = place(flow)
@@ -64,23 +93,25 @@ def score_split(
     scores, variances, rows = [], [], []
     with measuring(flow):
         for draw in range(draws_needed(data, draws)):
-            of_draw = []
             for batch in data.batches(split, batch_size, draw=draw):
                 here = batch.to(device)
                 context = None if here.context is None else here.context.to(dtype)
                 flow.key_noise(SEED, draw, here.row)
-                of_draw.append(flow(here.x.to(dtype), context).double().cpu())
+                scores.append(flow(here.x.to(dtype), context).double().cpu())
                 variances.append(estimator_variance(flow, len(here)))
                 if draw == 0:
                     rows.append(batch.row)
-            scores.append(torch.cat(of_draw))
-    stacked = torch.stack(scores)
-    count = len(scores)
-    variance = torch.cat(variances).view(count, -1)
-    # The spread over several draws holds the estimators' own noise, which is drawn anew each time.
-    squares = stacked.var(0) if count > 1 else variance[0]
-    se = (squares / count).sqrt()
-    return Points(torch.cat(rows), stacked.mean(0), se, bool((variance > 0).any()))
+    row = torch.cat(rows)
+    shape = (-1, len(row))
+    return Scores(row, torch.cat(scores).reshape(shape), torch.cat(variances).reshape(shape))
+
+
+def score_split(
+    flow: Flow, data: FlowData, split: Split, *, draws: int = 1, batch_size: int = 1024
+) -> Points:
+    """Return the log-density of every point of a split, the mean over dequantization draws."""
+    scores = score_draws(flow, data, split, draws=draws, batch_size=batch_size)
+    return scores.points(draws)
 
 
 def estimator_variance(flow: Flow, count: int) -> Tensor:

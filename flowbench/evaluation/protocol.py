@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowbench.data.module import FlowData
+from flowbench.evaluation.importance import importance_weighted, refusal
 from flowbench.evaluation.inversion import measure_inversion
-from flowbench.evaluation.likelihood import draws_needed, measure_likelihood, score_split
+from flowbench.evaluation.likelihood import draws_needed, measure_likelihood, score_draws
 from flowbench.evaluation.measuring import held_out_context, place
 from flowbench.evaluation.result import Evaluation
 from flowbench.evaluation.rough import BATCH, rough_sampling_time
@@ -44,8 +45,18 @@ def evaluate(
     """
     say = progress or (lambda _: None)
     say("likelihood")
-    points = score_split(flow, data, spec.split, draws=spec.draws, batch_size=spec.batch_size)
-    found = Evaluation(measure_likelihood(points, flow, data, spec.split), labels(flow, data, spec))
+    found = Evaluation({}, labels(flow, data, spec))
+    refused = refusal(flow, data, spec.split) if spec.importance_draws else None
+    weighted = (spec.importance_draws or 0) if refused is None else 0
+    scores = score_draws(
+        flow, data, spec.split, draws=max(spec.draws, weighted), batch_size=spec.batch_size
+    )
+    points = scores.points(spec.draws)
+    found |= Evaluation(measure_likelihood(points, flow, data, spec.split))
+    if weighted:
+        found |= importance_weighted(scores.first(weighted), flow, spec.split)
+    if refused is not None:
+        found |= Evaluation({}, {"importance": refused})
     if flow.can_encode and flow.can_decode:
         say("inversion")
         inversion = measure_inversion(

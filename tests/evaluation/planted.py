@@ -1,5 +1,8 @@
 """Flows with a closed form, and flows with a fault that a measurement must find."""
 
+from math import log
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -7,6 +10,8 @@ from flowbench.bijections.base import Bijection
 from flowbench.bijections.compose import Compose
 from flowbench.bijections.diagonal import Diagonal
 from flowbench.bijections.linear import PlainLinear
+from flowbench.data.module import FlowData
+from flowbench.data.source import Rows, Source, parts_as_given
 from flowbench.families.bases import NormalBase
 from flowbench.families.flow import Flow, flat
 
@@ -76,3 +81,36 @@ class Discrete(nn.Module):
 
     def sample(self, n):
         raise NotImplementedError
+
+
+class Logistic(torch.nn.Module):
+    """Independent logistic pixels at 1.5, of scale 0.7."""
+
+    def __init__(self, event_shape):
+        super().__init__()
+        self.anchor = torch.nn.Parameter(torch.zeros(()))
+
+    def log_prob(self, x):
+        z = (x - 1.5) / 0.7
+        each = torch.nn.functional.logsigmoid(z) + torch.nn.functional.logsigmoid(-z) - log(0.7)
+        return each.flatten(1).sum(1)
+
+    def sample(self, n):
+        raise NotImplementedError
+
+
+def given(rows, kind="table", **about):
+    """Return a data set with the same rows in each split."""
+    parts = dict.fromkeys(("train", "validation", "test"), Rows(rows))
+    return FlowData(Source("given", kind, parts_as_given(parts), **about), [], 64)
+
+
+def pixels(levels, rows=300):
+    """Return a data set of 2x2 images with few levels."""
+    noise = np.random.default_rng(0)
+    parts = {
+        split: Rows(noise.binomial(levels - 1, 0.3, (rows, 1, 2, 2)).astype(np.uint8))
+        for split in ("train", "validation", "test")
+    }
+    source = Source("pixels", "image", parts_as_given(parts), levels=levels)
+    return FlowData(source, [], 64)

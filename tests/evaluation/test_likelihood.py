@@ -4,12 +4,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from planted import Affine, Discrete
+from planted import Affine, Discrete, Logistic, given, pixels
 from scipy.integrate import quad
 from scipy.stats import logistic, multivariate_normal
 
-from flowbench.data.module import FlowData
-from flowbench.data.source import Rows, Source, parts_as_given
 from flowbench.evaluation.likelihood import measure_likelihood, score_split
 from flowbench.evaluation.measuring import held_out_context
 from flowbench.families.foreign import ForeignFlow
@@ -22,17 +20,6 @@ def held_out(data, split="validation"):
 
 def measured(flow, data, split="validation", **options):
     return measure_likelihood(score_split(flow, data, split, **options), flow, data, split)
-
-
-def pixels(levels, rows=300):
-    """Return a data set of 2x2 images with few levels."""
-    noise = np.random.default_rng(0)
-    parts = {
-        split: Rows(noise.binomial(levels - 1, 0.3, (rows, 1, 2, 2)).astype(np.uint8))
-        for split in ("train", "validation", "test")
-    }
-    source = Source("pixels", "image", parts_as_given(parts), levels=levels)
-    return FlowData(source, [], 64)
 
 
 def test_an_affine_flow_has_the_likelihood_of_its_gaussian(table):
@@ -116,22 +103,6 @@ def test_a_density_constant_between_integers_costs_its_code_length(draws):
     assert found["val/bits_per_dim_se"] == pytest.approx(bits.std(ddof=1) / 300**0.5, rel=1e-6)
 
 
-class Logistic(torch.nn.Module):
-    """Independent logistic pixels at 1.5, of scale 0.7."""
-
-    def __init__(self, event_shape):
-        super().__init__()
-        self.anchor = torch.nn.Parameter(torch.zeros(()))
-
-    def log_prob(self, x):
-        z = (x - 1.5) / 0.7
-        each = torch.nn.functional.logsigmoid(z) + torch.nn.functional.logsigmoid(-z) - log(0.7)
-        return each.flatten(1).sum(1)
-
-    def sample(self, n):
-        raise NotImplementedError
-
-
 def test_draws_average_to_the_integral_over_the_noise_and_bound_the_code_length():
     data = pixels(levels=4)
     flow = ForeignFlow(Logistic, data.info.event_shape)
@@ -200,8 +171,7 @@ def test_values_that_are_not_finite_are_counted_and_never_dropped(table, value):
 def test_estimated_log_dets_state_their_own_error(flow_for):
     """Above 128 dimensions a residual flow's log-det is estimated, here from two probes."""
     noise = np.random.default_rng(0).normal(size=(200, 130)).astype(np.float32)
-    parts = dict.fromkeys(("train", "validation", "test"), Rows(noise))
-    data = FlowData(Source("wide", "table", parts_as_given(parts)), [], 64)
+    data = given(noise)
     flow = flow_for(data, "residual", depth=2, hidden=(16,), log_det="series", terms=4)
     points = score_split(flow, data, "validation")
     flow.double()
