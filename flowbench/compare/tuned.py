@@ -9,8 +9,8 @@ from flowbench.compare.statistics import Estimate, paired_difference
 
 CELL = [*PROTOCOL, "sweep", "family"]
 COLUMNS = [
-    *CELL, "trials", "default", "tuned", "gained", "gained_se", "low", "high", "default_run",
-    "tuned_run",
+    *CELL, "trials", "default_is", "default", "tuned", "gained", "gained_se", "low", "high",
+    "default_run", "tuned_run",
 ]  # fmt: skip
 
 
@@ -29,6 +29,7 @@ def tuned_table(frame: Frame) -> pd.DataFrame:
         columns `data`, `data_hash`, `preprocess`, `sweep`, `family` and
 
         * `trials`: completed ones, the default's included;
+        * `default_is`: `yes`, or `nearest` where the search holds only one near the default;
         * `default`, `tuned`: validation bits/dim of the default and of the best;
         * `gained`, `gained_se`, `low`, `high`: bits/dim by which the best is below the default,
           paired point by point, with its standard error and 95 % interval; 0 and NaN where the
@@ -43,7 +44,7 @@ def tuned_table(frame: Frame) -> pd.DataFrame:
     ]
     found = []
     for _, trials in done.groupby(CELL, sort=True):
-        defaults = trials[trials["default"] == "yes"]
+        defaults = trials[trials["default"] != ""]
         if defaults.empty:
             continue
         default = defaults.iloc[0]
@@ -51,7 +52,7 @@ def tuned_table(frame: Frame) -> pd.DataFrame:
         gained = _gained(frame, default, best)
         cell = {key: default[key] for key in CELL}
         found.append({
-            **cell, "trials": len(trials),
+            **cell, "trials": len(trials), "default_is": default["default"],
             "default": default["val/bits_per_dim"], "tuned": best["val/bits_per_dim"],
             "gained": gained.mean, "gained_se": gained.se, "low": gained.low, "high": gained.high,
             "default_run": default["run"], "tuned_run": best["run"],

@@ -16,6 +16,7 @@ from flowbench.run_directory import RunDirectory, TrialResult
 from flowbench.spec.run import FamilySpec, RunSpec
 from flowbench.spec.sweep import SweepSpec, slug
 from flowbench.spec.vocabulary import Stage
+from flowbench.sweep.default import default_point
 from flowbench.sweep.hopeless import is_hopeless
 from flowbench.sweep.leases import Leases
 from flowbench.sweep.reuse import FinishedRuns
@@ -160,9 +161,13 @@ class SweepPlan:
         self.defaults = defaults
         self.how_to_go_on = f"flowbench sweep resume {sweep.name}"
         self.finished_runs = FinishedRuns(directory)
+        first = {
+            family: default_point(sweep, family, defaults.get(family, {}))
+            for family in sweep.families
+        }
         self.cells = {
             (family, label): Cell(
-                Search(studies, sweep, family, label), sweep.confirm.seeds, leases
+                Search(studies, sweep, family, label, first[family]), sweep.confirm.seeds, leases
             )
             for label in sweep.data_labels
             for family in sweep.families
@@ -298,6 +303,7 @@ class SweepPlan:
             family=search.family,
             data=search.label,
             trial=number,
+            default=dealt.asked.default if tuning else "",
             budget_unit=sweep.budget.unit,
             budget_per_trial=sweep.budget.per_trial,
             budget_trials=search.trials,

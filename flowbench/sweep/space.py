@@ -66,7 +66,7 @@ def grid(space: Space, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
                 continue
             longer += [{**point, key: value} for value in distribution.grid() or []]
         points = longer
-    return [_parameters(space, point) for point in points]
+    return [parameters(space, point) for point in points]
 
 
 def trial_count(sweep: SweepSpec, family: str) -> int:
@@ -99,10 +99,10 @@ def fitting(
             if key not in found or not distribution.holds(found[key]):
                 return None
             point[key] = found[key]
-    return _parameters(space, point)
+    return parameters(space, point)
 
 
-def _parameters(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by their keys as Optuna knows them."""
     return dict(_parameter(key, space[key], value) for key, value in point.items())
 

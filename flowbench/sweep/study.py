@@ -10,9 +10,10 @@ from flowbench.spec.search import Objective
 from flowbench.spec.sweep import SweepSpec
 from flowbench.spec.vocabulary import SAMPLING_TIME
 from flowbench.sweep.constraints import FAILURE, SHUNNED, violations
+from flowbench.sweep.default import DefaultPoint
 from flowbench.sweep.pruners import pruner
 from flowbench.sweep.samplers import sampler
-from flowbench.sweep.space import grid, suggest, trial_count
+from flowbench.sweep.space import grid, parameters, suggest, trial_count
 from flowbench.sweep.warm import earlier_points
 
 if TYPE_CHECKING:
@@ -32,12 +33,30 @@ class Asked:
 
     number: int
     values: dict[str, Any]
+    default: str = ""
+    """Its likeness to the family's default, where it stands for that."""
 
 
 class Search:
     """The search of one family on one data set."""
 
-    def __init__(self, storage: "BaseStorage", sweep: SweepSpec, family: str, label: str) -> None:
+    def __init__(
+        self,
+        storage: "BaseStorage",
+        sweep: SweepSpec,
+        family: str,
+        label: str,
+        default: DefaultPoint | None = None,
+    ) -> None:
+        """Open the study, or make it.
+
+        Args:
+            storage: Optuna's.
+            sweep: the sweep.
+            family: which of its families.
+            label: which of its data sets.
+            default: what to try first, in a new study.
+        """
         import optuna
 
         self.storage = storage
@@ -55,7 +74,7 @@ class Search:
             pruner=pruner(sweep, family),
         )
         self._live: dict[int, Trial] = {}
-        self._enqueue()
+        self._enqueue(default)
 
     @property
     def trials(self) -> int | None:
@@ -98,7 +117,7 @@ class Search:
         left = next(trial for trial in trials if trial.number == number)
         self.study.sampler = self._sampler(number)
         trial = self._live[number] = Trial(self.study, left._trial_id)
-        return Asked(number, self._suggest(trial))
+        return self._asked(trial)
 
     def ask(self) -> Asked | None:
         """Return the next configuration, or None where the budget does not pay for one now.
@@ -116,7 +135,7 @@ class Search:
             self.study.tell(trial, state=TrialState.FAIL)
             return None
         self._live[trial.number] = trial
-        return Asked(trial.number, self._suggest(trial))
+        return self._asked(trial)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Tell of a validation; return whether the trial should stop."""
@@ -208,10 +227,10 @@ class Search:
         in_epochs = self.sweep.budget.unit == "epochs"
         return max(result.epochs, 1) if in_epochs else result.device_seconds
 
-    def _suggest(self, trial: "Trial") -> dict[str, Any]:
+    def _asked(self, trial: "Trial") -> Asked:
         values = suggest(trial, self.space, self.fixed)
         trial.set_user_attr("values", values)
-        return values
+        return Asked(trial.number, values, trial.user_attrs.get("default", ""))
 
     def _worst(self, baseline: float) -> list[float]:
         """Return the worst finite value of each objective so far, else the baseline or `WORST`."""
@@ -238,18 +257,22 @@ class Search:
     def _sampler(self, number: int) -> "BaseSampler":
         return sampler(self.sweep, self.family, self.label, number)
 
-    def _enqueue(self) -> None:
-        """Put what is to be tried first into the study, once."""
+    def _enqueue(self, default: DefaultPoint | None) -> None:
+        """Put what is to be tried first into the study, once; the default is marked."""
         sweep = self.sweep
         if self.study.user_attrs.get("enqueued"):
             return
+        first = None if default is None else parameters(self.space, default.values)
         points = []
         if sweep.sampler == "grid":
             points = grid(self.space, self.fixed)[: trial_count(sweep, self.family)]
-        elif sweep.warm_start is not None:
-            points = earlier_points(self.storage, sweep, self.family, self.label)
+        elif first is not None:
+            points = [first]
+        if sweep.warm_start is not None:
+            points += earlier_points(self.storage, sweep, self.family, self.label)
         for point in points:
-            self.study.enqueue_trial(point, skip_if_exists=True)
+            mark = {"default": default.likeness} if default and point == first else None
+            self.study.enqueue_trial(point, user_attrs=mark, skip_if_exists=True)
         self.study.set_user_attr("enqueued", True)
 
 

@@ -89,6 +89,7 @@ class Facts:
             schema.COMMAND: why.command,
             schema.TRIAL: why.trial,
             schema.REUSES: why.reuses,
+            schema.DEFAULT: why.default,
             schema.BUDGET_UNIT: why.budget_unit,
             schema.BUDGET_PER_TRIAL: why.budget_per_trial,
             schema.BUDGET_TRIALS: why.budget_trials,

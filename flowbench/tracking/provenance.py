@@ -28,6 +28,8 @@ class Provenance(BaseModel):
     budget_total: float | None = None
     """What all trials of the search may take, where that limits them instead of their number."""
     reuses: str = ""
+    default: str = ""
+    """`yes` or `nearest` on the tuning trial that stands for the family's default."""
     git_commit: str = ""
     command: str = ""
 

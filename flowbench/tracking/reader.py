@@ -35,6 +35,7 @@ WORDS = {
     schema.REASON: "reason",
     schema.MEASURES: "measures",
     schema.REUSES: "reuses",
+    schema.DEFAULT: "default",
     schema.LOST: "lost",
     schema.SPEC_HASH: "spec_hash",
     schema.DATA_HASH: "data_hash",
@@ -58,7 +59,7 @@ def read_runs(tracking_uri: str, sweep: str | None = None) -> pd.DataFrame:
 
     Returns:
         Columns `mlflow_id`, `started`, `ended` (UTC times); the words `run sweep stage family data
-        outcome reason measures reuses lost spec_hash data_hash git_commit command device
+        outcome reason measures reuses default lost spec_hash data_hash git_commit command device
         budget_unit` (empty where unknown); the numbers `data_seed model_seed trial attempts
         n_parameters budget_per_trial budget_trials budget_total` (NaN where unknown);
         `label.<name>` and `version.<name>`; `param.<key>` for each key of the specification, as
