@@ -70,8 +70,8 @@ def test_evaluate_measures_the_same_again_and_the_test_split_on_request(
 def test_an_evaluation_of_a_run_is_recorded_and_leaves_the_leaderboard_alone(
     table_run, flowbench_command
 ):
-    from flowbench.compare.runs import load
     from flowbench.compare.leaderboard import leaderboard_table
+    from flowbench.compare.runs import load
     from flowbench.tracking.store import default_tracking_uri
 
     _, run = table_run

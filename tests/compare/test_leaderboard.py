@@ -12,9 +12,9 @@ from synthetic_record import HOSTILE, LN2, TRAITS, Record, RecordedRun
 
 from flowbench.compare.columns import COLUMNS, with_error, written
 from flowbench.compare.fairness import flags
-from flowbench.compare.runs import load
 from flowbench.compare.leaderboard import TUNED_ON, leaderboard_table
 from flowbench.compare.render import as_csv, as_json, rendered
+from flowbench.compare.runs import load
 from flowbench.errors import InputError
 from flowbench.tracking import schema
 

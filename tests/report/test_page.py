@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from synthetic_record import FAMILIES, HOSTILE, HOSTILE_MARKDOWN, HOSTILE_TEX, Record, RecordedRun
 
-from flowbench.compare.runs import load
 from flowbench.compare.leaderboard import leaderboard_table
+from flowbench.compare.runs import load
 from flowbench.errors import InputError
 from flowbench.report.page import write_report
 

@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 from stand_in_sweep import home_at, tiny_sweep
 
 from flowbench.compare.fairness import flags
-from flowbench.compare.runs import load
 from flowbench.compare.leaderboard import leaderboard_table
+from flowbench.compare.runs import load
 from flowbench.errors import InputError
 from flowbench.run_directory import TrialResult
 from flowbench.sweep.constraints import FARTHEST
