@@ -10,6 +10,8 @@ from flowbench.report.measured import measurements
 from flowbench.report.theme import looks
 from flowbench.spec.metrics import ITERATIONS
 
+CURVE = [f"inversion/iterations/{n}/{which}" for n in ITERATIONS for which in ("max", "median")]
+
 
 def inversion_curve_data(frame: Frame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return `family iterations max median lipschitz bound` of the runs that are quoted.
@@ -24,7 +26,7 @@ def inversion_curve_data(frame: Frame, rows: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for row in rows.to_dict("records"):
-        behind = measurements(frame.runs, row["run_ids"])
+        behind, _ = measurements(frame.runs, row["run_ids"], CURVE)
         stated = with_parameter(frame.runs[frame.runs["run"].isin(row["run_ids"])],
                                 "family.lipschitz")  # fmt: skip
         bound = float(stated["lipschitz"].max()) if len(stated) else float("nan")
