@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import measuring, place, rows_at_once, seeded
+from flowbench.evaluation.measuring import measuring, place, rows_at_once, seeded, within
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow
 from flowbench.metrics.inversion import ExactShare, InversionError
@@ -16,7 +16,13 @@ QUANTILES = ("max", "p99", "median", "nonfinite")
 
 
 def measure_inversion(
-    flow: Flow, data: FlowData, split: Split, *, points: int = 1024, batch_size: int = 1024
+    flow: Flow,
+    data: FlowData,
+    split: Split,
+    *,
+    points: int = 1024,
+    batch_size: int = 1024,
+    seconds: float | None = None,
 ) -> dict[str, float]:
     """Return round-trip errors by the names of the record, `inversion/...`.
 
@@ -37,6 +43,7 @@ def measure_inversion(
         split: which part.
         points: how many held-out points; all where there are fewer.
         batch_size: points at a time, at the most.
+        seconds: time after which no further batch is begun; None takes all points.
     """
     device, dtype = place(flow)
     batch_size = rows_at_once(flow, batch_size)
@@ -48,7 +55,7 @@ def measure_inversion(
     exact = ExactShare(sync_on_compute=False).to(device)
     solves = Solves()
     with measuring(flow):
-        for batch in data.batches(split, batch_size, limit=points):
+        for batch in within(seconds, data.batches(split, batch_size, limit=points)):
             here = batch.to(device)
             x = here.x.to(dtype)
             context = None if here.context is None else here.context.to(dtype)
@@ -72,13 +79,18 @@ def measure_inversion(
             errors["data/zxz"].update(z, back)
     found: dict[str, float] = {}
     for name, error in errors.items():
-        measured = error.compute()
-        found |= {f"{name}/{key}": float(measured[key]) for key in QUANTILES}
-        found["points"] = float(measured["points"])
+        found |= quantiles(error, name)
+    found["points"] = float(errors["flow/xzx"].compute()["points"])
     if data.dequantise.active:
         found["exact_share"] = float(exact.compute())
     found |= solves.metrics()
     return {f"inversion/{name}": value for name, value in found.items()}
+
+
+def quantiles(error: InversionError, name: str) -> dict[str, float]:
+    """Return what is recorded of errors over points, `name/max` and its like."""
+    measured = error.compute()
+    return {f"{name}/{key}": float(measured[key]) for key in QUANTILES}
 
 
 class Solves:

@@ -82,7 +82,7 @@ def prepare_pool(flow: Flow, size: int, context: Tensor | None, target: float) -
             decoded = flow.flow.decode_map(z, rows)
         return float(largest_error(reference, decoded.double()).max())
 
-    if not _adjustable(flow):
+    if not adjustable(flow):
         return Pool(z, rows, error_at(None), None)
     best, error = 0.0, error_at(0.0)
     # The error falls with the tolerance: halve the interval between what fails and what meets.
@@ -100,7 +100,7 @@ def prepare_pool(flow: Flow, size: int, context: Tensor | None, target: float) -
 def _reference(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:
     """Decode as many latents as time allows in float64, to flow coordinates."""
     exact = deepcopy(flow).double()
-    for layer in _adjustable(exact):
+    for layer in adjustable(exact):
         layer.max_iterations = max(layer.max_iterations, REFERENCE_ITERATIONS)
     decoded: list[Tensor] = []
     began = time.monotonic()
@@ -114,7 +114,7 @@ def _reference(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:
     return torch.cat(decoded)
 
 
-def _adjustable(flow: Flow) -> list[ResidualBlock]:
+def adjustable(flow: Flow) -> list[ResidualBlock]:
     """Return the layers that stop at a tolerance; scalar equations are solved to round-off."""
     return [layer for layer in flow.bijections() if isinstance(layer, ResidualBlock)]
 
@@ -122,7 +122,7 @@ def _adjustable(flow: Flow) -> list[ResidualBlock]:
 @contextmanager
 def tolerance(flow: Flow, value: float | None) -> Iterator[None]:
     """Set the tolerance of the iterative layers for a while; None leaves it."""
-    layers = _adjustable(flow) if value is not None else []
+    layers = adjustable(flow) if value is not None else []
     before = [layer.tolerance for layer in layers]
     for layer in layers:
         layer.tolerance = float(value or 0.0)

@@ -1,7 +1,10 @@
 """The state in which a flow is measured: eval mode, no gradients, full precision, fixed noise."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -9,6 +12,8 @@ from torch import Tensor
 from flowbench.data.module import FlowData
 from flowbench.families.flow import Flow
 from flowbench.spec.vocabulary import Split
+
+Item = TypeVar("Item")
 
 SEED = 0
 """Keys the noise of every measurement, so that a model gives the same numbers each time."""
@@ -43,6 +48,20 @@ def rows_at_once(flow: Flow, asked: int) -> int:
     if place(flow)[0].type != "cpu":
         return asked
     return max(1, min(asked, ELEMENTS // flow.dim))
+
+
+def within(seconds: float | None, items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items, the first in any case, until time is up; None sets no limit."""
+    began = time.monotonic()
+    for item in items:
+        yield item
+        if seconds is not None and time.monotonic() - began > seconds:
+            return
+
+
+def in_double(flow: Flow) -> Flow:
+    """Return a copy in float64 and eval mode, whose parameters take no gradients."""
+    return deepcopy(flow).double().eval().requires_grad_(False)
 
 
 def seeded(flow: Flow) -> torch.Generator:

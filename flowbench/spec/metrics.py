@@ -98,6 +98,7 @@ METRICS = (
         "the same of the float64 copy", "full",
     ),
     Metric(f"inversion/flow/xzx9/{QUANTILES}", "", "after nine round trips in a row", "full"),
+    Metric("inversion/flow/xzx9/points", "", "points that made them", "full"),
     Metric(
         f"inversion/{_INPUTS}/{{flow,data}}/{QUANTILES}{{,_float64}}", "",
         "error of x->z->x of own samples and of out-of-distribution inputs", "full",
@@ -156,12 +157,14 @@ METRICS = (
         "of a classifier that tells samples from held-out points; 0.5 is chance", "full",
     ),
     Metric("samples/two_sample_p", "", "of that accuracy at chance", "full"),
+    Metric("samples/{points,nonfinite}", "", "samples scored; share that are no numbers", "full"),
     Metric(
         "latent/{ks_max,ks_median,ks_p_min}", "",
         "Kolmogorov-Smirnov distance of each latent coordinate from the base; p-values by Holm",
         "full",
     ),
     Metric("latent/radius_{ks,p}", "", "the same of the latent's norm", "full"),
+    Metric("latent/{points,nonfinite}", "", "points encoded; share that are no numbers", "full"),
     # Residual flows
     Metric(
         "lipschitz/{declared,per_layer,certified,certified_share,measured}", "",

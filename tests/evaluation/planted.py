@@ -10,10 +10,12 @@ from flowbench.bijections.base import Bijection
 from flowbench.bijections.compose import Compose
 from flowbench.bijections.diagonal import Diagonal
 from flowbench.bijections.linear import PlainLinear
+from flowbench.bijections.residual import ResidualBlock
 from flowbench.data.module import FlowData
 from flowbench.data.source import Rows, Source, parts_as_given
 from flowbench.families.bases import NormalBase
 from flowbench.families.flow import Flow, flat
+from flowbench.networks.lipschitz import LipschitzLayer
 
 
 class Affine(Flow):
@@ -114,3 +116,54 @@ def pixels(levels, rows=300):
     }
     source = Source("pixels", "image", parts_as_given(parts), levels=levels)
     return FlowData(source, [], 64)
+
+
+class Scaled(Bijection):
+    """z = W x, with a log-det that is off by `fault`."""
+
+    def __init__(self, matrix, fault=0.0):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.as_tensor(matrix))
+        self.fault = fault
+
+    def encode(self, x, context=None):
+        log_det = torch.linalg.slogdet(self.matrix)[1] + self.fault
+        return x @ self.matrix.T, log_det.expand(len(x))
+
+    def decode(self, z, context=None):
+        x = torch.linalg.solve(self.matrix, z.T).T
+        return x, -(torch.linalg.slogdet(self.matrix)[1] + self.fault).expand(len(z))
+
+
+class Linear(Flow):
+    """A linear map after the preprocessing: its Jacobian is its matrix."""
+
+    def __init__(self, data, matrix, fault=0.0):
+        dim = len(matrix)
+        super().__init__(
+            (dim,), Scaled(matrix, fault), NormalBase(dim), preprocess=data.preprocess()
+        )
+
+
+class Contracting(LipschitzLayer):
+    """g(x) = R x with R of constant L: its plain iteration gains a factor of its eigenvalues."""
+
+    def __init__(self, matrix, lipschitz):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.as_tensor(matrix))
+        self.lipschitz = lipschitz
+
+    def forward(self, x):
+        return x @ self.matrix.T
+
+    def linearise(self, x):
+        return self(x), lambda tangents: tangents @ self.matrix.T
+
+
+class OneBlock(Flow):
+    """One residual block of a linear branch."""
+
+    def __init__(self, data, matrix, lipschitz):
+        dim = len(matrix)
+        block = ResidualBlock(Contracting(matrix, lipschitz), dim, log_det="exact")
+        super().__init__((dim,), Compose([block]), NormalBase(dim), preprocess=data.preprocess())

@@ -1,0 +1,98 @@
+"""How fast an iterative inverse converges: its error along the iterations, and their rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import exp, log
+
+import torch
+from torch import Tensor
+
+from flowbench.bijections.residual import ResidualBlock
+from flowbench.data.module import FlowData
+from flowbench.evaluation.matched import adjustable, tolerance
+from flowbench.evaluation.measuring import in_double, measuring, place
+from flowbench.families.flow import Flow
+from flowbench.metrics.inversion import largest_error
+from flowbench.spec.metrics import ITERATIONS
+from flowbench.spec.vocabulary import Split
+
+POINTS = 64
+"""Held-out points behind the curve: its largest and its middle error."""
+
+ROUND_OFF = 1e3 * torch.finfo(torch.float64).eps
+"""Error, relative to the largest coordinate, below which the curve no longer falls."""
+
+
+def measure_iterations(
+    flow: Flow, data: FlowData, split: Split, *, points: int = POINTS
+) -> dict[str, float]:
+    """Return `inversion/iterations/{n}/{max,median}` and `inversion/contraction`.
+
+    Errors are those of x->z->x in flow coordinates and float64, with every fixed point cut off
+    after n evaluations of its branch. `contraction` is the factor by which one more lowers the
+    median, fitted to its logarithm down to round-off; it is left out where two evaluations are
+    enough. Flows that solve scalar equations by Newton's method, which is at round-off after a
+    few steps, have no curve.
+
+    Args:
+        flow: a model that can encode and decode.
+        data: the data set it was trained on.
+        split: which part.
+        points: how many held-out points.
+    """
+    if not adjustable(flow):
+        return {}
+    exact = in_double(flow)
+    device = place(flow)[0]
+    batch = next(data.batches(split, points)).to(device)
+    context = None if batch.context is None else batch.context.double()
+    curve: dict[int, Tensor] = {}
+    with measuring(exact), tolerance(exact, 0.0):
+        y = exact.preprocess.encode_map(batch.x.double())
+        for n in ITERATIONS:
+            with _cut_off(exact, n):
+                back = exact.flow.decode_map(exact.flow.encode_map(y, context), context)
+            curve[n] = largest_error(y, back)
+    found = {"iterations/points": float(len(y))}
+    for n, errors in curve.items():
+        found[f"iterations/{n}/max"] = float(errors.max())
+        found[f"iterations/{n}/median"] = float(errors.median())
+    medians = {n: found[f"iterations/{n}/median"] for n in ITERATIONS}
+    rate = contraction(medians, ROUND_OFF * float(y.abs().max()))
+    if rate is not None:
+        found["contraction"] = rate
+    return {f"inversion/{name}": value for name, value in found.items()}
+
+
+def contraction(errors: dict[int, float], floor: float) -> float | None:
+    """Return the factor an iteration: a line fitted to the logarithm of errors above the floor.
+
+    Args:
+        errors: by number of iterations.
+        floor: below it they are round-off.
+
+    Returns:
+        The factor, or None where fewer than two errors are above the floor.
+    """
+    known = [(n, log(error)) for n, error in errors.items() if floor < error < float("inf")]
+    if len(known) < 2:
+        return None
+    n, heights = torch.tensor(known, dtype=torch.float64).T
+    from_mean = n - n.mean()
+    return exp(float((from_mean * heights).sum() / from_mean.square().sum()))
+
+
+@contextmanager
+def _cut_off(flow: Flow, iterations: int) -> Iterator[None]:
+    """Let no fixed point take more evaluations of its branch for a while."""
+    layers: list[ResidualBlock] = adjustable(flow)
+    before = [layer.max_iterations for layer in layers]
+    for layer in layers:
+        layer.max_iterations = iterations
+    try:
+        yield
+    finally:
+        for layer, kept in zip(layers, before, strict=True):
+            layer.max_iterations = kept
