@@ -1,49 +1,19 @@
-"""Runs read back from the record, as pandas frames; the only source of comparisons and reports."""
+"""Runs read back from the record, as pandas frames, each time anew; `mirror` is the quick way."""
 
-import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from flowbench.errors import InputError
 from flowbench.tracking import schema
+from flowbench.tracking.rows import frame_of, number_of, row_of, table_of
+from flowbench.tracking.source import Source
 from flowbench.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-PAGE = 1000
-
-NUMBERS = {
-    schema.DATA_SEED: "data_seed",
-    schema.MODEL_SEED: "model_seed",
-    schema.TRIAL: "trial",
-    schema.ATTEMPTS: "attempts",
-    schema.N_PARAMETERS: "n_parameters",
-    schema.BUDGET_PER_TRIAL: "budget_per_trial",
-    schema.BUDGET_TRIALS: "budget_trials",
-    schema.BUDGET_TOTAL: "budget_total",
-}
-WORDS = {
-    schema.RUN: "run",
-    schema.SWEEP: "sweep",
-    schema.STAGE: "stage",
-    schema.FAMILY: "family",
-    schema.DATA: "data",
-    schema.OUTCOME: "outcome",
-    schema.REASON: "reason",
-    schema.MEASURES: "measures",
-    schema.REUSES: "reuses",
-    schema.DEFAULT: "default",
-    schema.LOST: "lost",
-    schema.SPEC_HASH: "spec_hash",
-    schema.DATA_HASH: "data_hash",
-    schema.GIT_COMMIT: "git_commit",
-    schema.COMMAND: "command",
-    schema.DEVICE: "device",
-    schema.BUDGET_UNIT: "budget_unit",
-}
 
 
 def read_runs(tracking_uri: str, sweep: str | None = None) -> pd.DataFrame:
@@ -68,10 +38,7 @@ def read_runs(tracking_uri: str, sweep: str | None = None) -> pd.DataFrame:
     query = f"tags.`{schema.STAGE}` != '{schema.SWEEP_STAGE}'"
     if sweep is not None:
         query += f" and tags.`{schema.SWEEP}` = '{_quoted(sweep)}'"
-    rows = [_row(run) for run in _search(tracking_uri, query)]
-    known = ["mlflow_id", "started", "ended", *WORDS.values(), *NUMBERS.values()]
-    frame = pd.DataFrame(rows, columns=None if rows else known)
-    return frame.sort_values(["started", "run"], ignore_index=True)
+    return frame_of(table_of([row_of(run) for run in _search(tracking_uri, query)], {}))
 
 
 def read_sweeps(tracking_uri: str) -> pd.DataFrame:
@@ -104,7 +71,7 @@ def read_history(tracking_uri: str, mlflow_id: str, metrics: list[str]) -> pd.Da
     """
     client = connect(tracking_uri)
     rows = [
-        {"metric": name, "step": p.step, "time": p.timestamp, "value": _number(p.value)}
+        {"metric": name, "step": p.step, "time": p.timestamp, "value": number_of(p.value)}
         for name in metrics
         for p in client.get_metric_history(mlflow_id, name)
     ]
@@ -128,47 +95,11 @@ def read_artifact(tracking_uri: str, mlflow_id: str, name: str) -> Path | None:
     return Path(path)
 
 
-def _search(tracking_uri: str, query: str) -> "list[Run]":
-    client = connect(tracking_uri)
-    experiment = client.get_experiment_by_name(schema.EXPERIMENT)
-    if experiment is None:
-        return []
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment.experiment_id], query, max_results=PAGE, page_token=token
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
-def _row(run: "Run") -> dict[str, Any]:
-    tags = run.data.tags
-    row: dict[str, Any] = {
-        "mlflow_id": run.info.run_id,
-        "started": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
-        "ended": pd.Timestamp(run.info.end_time, unit="ms", tz="UTC"),
-    }
-    row |= {column: tags.get(tag, "") for tag, column in WORDS.items()}
-    row |= {column: float(tags.get(tag) or math.nan) for tag, column in NUMBERS.items()}
-    for prefix in (schema.LABEL_PREFIX, schema.VERSION_PREFIX):
-        short = prefix.removeprefix(schema.PREFIX)
-        row |= {
-            f"{short}{tag.removeprefix(prefix)}": value
-            for tag, value in tags.items()
-            if tag.startswith(prefix)
-        }
-    row |= {f"param.{key}": value for key, value in run.data.params.items()}
-    row |= {name: _number(value) for name, value in run.data.metrics.items()}
-    return row
-
-
-def _number(value: float) -> float:
-    """Give back the infinity that the store clipped."""
-    return math.copysign(math.inf, value) if abs(value) >= schema.INFINITY else value
+def _search(tracking_uri: str, query: str) -> "Iterator[Run]":
+    source = Source.of(tracking_uri)
+    if source is not None:
+        for page in source.pages(query):
+            yield from page
 
 
 def _quoted(text: str) -> str:

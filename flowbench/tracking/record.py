@@ -16,7 +16,7 @@ from flowbench.spec.vocabulary import Outcome
 from flowbench.tracking import schema
 from flowbench.tracking.facts import Facts, Point, result_tags
 from flowbench.tracking.measurements import Measurement, measurements
-from flowbench.tracking.store import connect, default_tracking_uri
+from flowbench.tracking.store import connect, default_tracking_uri, reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -150,7 +150,7 @@ class Recorder:
                 write(self._open())
         except (MlflowException, SQLAlchemyError, OSError, InputError) as error:
             if not self._told:
-                logger.warning("%s is not in the record yet: %s", what, _reason(error))
+                logger.warning("%s is not in the record yet: %s", what, reason(error))
             self._told = True
             # It may have been done before the answer was lost: what is there is asked anew.
             self._learnt.clear()
@@ -304,13 +304,6 @@ def _log_points(client: "MlflowClient", mlflow_id: str, points: Sequence[Point])
     for some in _chunks(points, METRICS_AT_ONCE):
         metrics = [Metric(p.name, p.value, _milliseconds(p.time), p.step) for p in some]
         client.log_batch(mlflow_id, metrics=metrics)
-
-
-def _reason(error: BaseException) -> str:
-    """Return what began it: around that are requests, statements and advice."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return " ".join(str(error).split())
 
 
 def _milliseconds(seconds: float) -> int:

@@ -87,3 +87,10 @@ def locked(tracking_uri: str) -> Iterator[None]:
     with database.with_name(f".{database.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def reason(error: BaseException) -> str:
+    """Return what began an error: around that are requests, statements and advice."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return " ".join(str(error).split())

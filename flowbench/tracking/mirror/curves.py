@@ -1,0 +1,114 @@
+"""Learning curves, kept once read: a run that ended has the same ones for ever."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from flowbench.tracking.reader import read_history
+from flowbench.tracking.source import reading
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS curves (
+    run TEXT, metric TEXT, steps BLOB, numbers BLOB, PRIMARY KEY (run, metric)
+) WITHOUT ROWID
+"""
+NAMED_AT_ONCE = 500
+BUSY_SECONDS = 30.0
+AT_ONCE = 8
+"""Questions to a server at the same time: most of one is waiting."""
+
+Curve = tuple[str, str, bytes, bytes]
+"""A run, a metric, its steps as int64 and its values as float64."""
+
+
+class Curves:
+    """A file of curves; several processes may write it at once.
+
+    Args:
+        tracking_uri: the record's address.
+        path: the file.
+    """
+
+    def __init__(self, tracking_uri: str, path: Path) -> None:
+        self._uri = tracking_uri
+        self._path = path
+
+    def read(
+        self, runs: Sequence[str], metrics: Sequence[str], ended: Collection[str]
+    ) -> pd.DataFrame:
+        """Return curves: columns `mlflow_id metric step value`, by run and metric as asked for.
+
+        Args:
+            runs: by their names in MLflow.
+            metrics: names; a run that lacks one has no rows of it.
+            ended: those of the runs that will not change: their curves are kept.
+        """
+        with self._open() as file:
+            curves = {curve[:2]: curve for curve in _kept(file, runs, metrics)}
+            missing = [key for key in product(runs, metrics) if key not in curves]
+            read = self._fetch(missing)
+            curves |= {curve[:2]: curve for curve in read}
+            with file:
+                file.executemany(
+                    "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)",
+                    [curve for curve in read if curve[0] in ended],
+                )
+        return _frame(curves[key] for key in product(dict.fromkeys(runs), sorted(set(metrics))))
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """Drop the curves of runs."""
+        if self._path.is_file():
+            with self._open() as file, file:
+                file.executemany("DELETE FROM curves WHERE run = ?", [(run,) for run in runs])
+
+    def _fetch(self, keys: Sequence[tuple[str, str]]) -> list[Curve]:
+        with reading(self._uri):
+            if not self._uri.startswith("http"):
+                return [self._curve(*key) for key in keys]
+            with ThreadPoolExecutor(AT_ONCE) as threads:
+                return list(threads.map(lambda key: self._curve(*key), keys))
+
+    def _curve(self, run: str, metric: str) -> Curve:
+        points = read_history(self._uri, run, [metric])
+        steps = points["step"].to_numpy(np.int64)
+        return run, metric, steps.tobytes(), points["value"].to_numpy(np.float64).tobytes()
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as file:
+            # What a crash of the machine takes is read again.
+            file.execute("PRAGMA synchronous=OFF")
+            file.execute(TABLE)
+            yield file
+
+
+def _kept(file: sqlite3.Connection, runs: Sequence[str], metrics: Sequence[str]) -> Iterator[Curve]:
+    for first in range(0, len(runs), NAMED_AT_ONCE):
+        some = runs[first : first + NAMED_AT_ONCE]
+        marks = [", ".join("?" * len(names)) for names in (some, metrics)]
+        query = f"SELECT * FROM curves WHERE run IN ({marks[0]}) AND metric IN ({marks[1]})"  # noqa: S608 - question marks only
+        yield from file.execute(query, [*some, *metrics])
+
+
+def _frame(curves: Iterable[Curve]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame(
+            {
+                "mlflow_id": run,
+                "metric": metric,
+                "step": np.frombuffer(steps, np.int64),
+                "value": np.frombuffer(numbers, np.float64),
+            }
+        )
+        for run, metric, steps, numbers in curves
+    ]
+    empty = {"mlflow_id": str, "metric": str, "step": np.int64, "value": np.float64}
+    blank = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
+    return pd.concat([part for part in parts if len(part)] or [blank], ignore_index=True)
