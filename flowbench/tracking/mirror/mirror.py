@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,7 +56,6 @@ class Mirror:
         self.tracking_uri = tracking_uri
         self.path = home() / "mirror" / f"{_name(tracking_uri)}.v{FORMAT}"
         self._runs = self.path / "runs.parquet"
-        self._loaded: tuple[object, MirrorTable | None] = (None, None)
         self._curves = Curves(tracking_uri, self.path / "curves.db")
         self._artifacts = Artifacts(tracking_uri, self.path / "files")
 
@@ -129,7 +129,9 @@ class Mirror:
         Raises:
             InputError: if the record cannot be read.
         """
-        return self._curves.read(mlflow_ids, metrics, self._ended(mlflow_ids))
+        kept = self._kept()
+        ended = {run for run in mlflow_ids if run in kept and kept[run][0] == ENDED}
+        return self._curves.read(mlflow_ids, metrics, ended)
 
     def artifact(self, mlflow_id: str, name: str) -> Path | None:
         """Return a local path of a run's artifact; None where it has none of this name.
@@ -137,27 +139,18 @@ class Mirror:
         Raises:
             InputError: if the record cannot be read.
         """
-        table = self._table()
-        rows = [] if table is None else table.rows([mlflow_id])
-        place = str(rows[0][FILES] or "") if rows else ""
-        return self._artifacts.get(mlflow_id, place, name, ended=bool(self._ended([mlflow_id])))
+        state, place = self._kept().get(mlflow_id, ("", ""))
+        return self._artifacts.get(mlflow_id, place, name, ended=state == ENDED)
 
-    def _ended(self, mlflow_ids: Sequence[str]) -> set[str]:
-        """Return those of the runs that will not change."""
+    def _kept(self) -> dict[str, tuple[str, str]]:
         table = self._table()
-        rows = [] if table is None else table.rows(mlflow_ids)
-        return {row["mlflow_id"] for row in rows if row[STATE] == ENDED}
+        return {} if table is None else table.kept
 
     def _all(self) -> pa.Table:
-        table = self._table()
-        return (table or MirrorTable.empty("")).runs
+        return (self._table() or MirrorTable.empty("")).runs
 
     def _table(self) -> MirrorTable | None:
-        """Return the runs; the file is read once as long as nobody replaces it."""
-        version = self.version
-        if self._loaded[0] != version:
-            self._loaded = (version, MirrorTable.load(self._runs))
-        return self._loaded[1]
+        return _loaded(self._runs, self.version)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -171,6 +164,12 @@ class Mirror:
                 if other != self.path:
                     shutil.rmtree(other, ignore_errors=True)
             yield
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, version: str) -> MirrorTable | None:
+    """Read the runs: once, as long as nobody replaces them."""
+    return MirrorTable.load(path) if version else None
 
 
 def _name(tracking_uri: str) -> str:

@@ -130,6 +130,12 @@ class MirrorTable:
         return np.asarray(self.runs["started"].cast(pa.int64()))
 
     @cached_property
+    def kept(self) -> dict[str, tuple[str, str]]:
+        """The state of each run, and the address of its artifacts, empty where it is unknown."""
+        columns = (self.runs[name].to_pylist() for name in ("mlflow_id", STATE, FILES))
+        return {run: (state, files or "") for run, state, files in zip(*columns, strict=True)}
+
+    @cached_property
     def deleted(self) -> NDArray[np.bool_]:
         return np.asarray(pc.equal(self.runs[STATE], DELETED))
 
