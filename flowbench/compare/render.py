@@ -86,7 +86,7 @@ def as_csv(table: pd.DataFrame) -> str:
     """Return the leaderboard as CSV in full precision, the runs it quotes joined by spaces."""
     written_out = table.assign(run_ids=[" ".join(ids) for ids in table["run_ids"]])
     texts = written_out.select_dtypes(exclude=["number", "bool"]).columns
-    guarded = {name: written_out[name].map(_no_formula) for name in texts}
+    guarded = {name: written_out[name].map(no_formula) for name in texts}
     return written_out.assign(**guarded).to_csv(index=False)
 
 
@@ -98,7 +98,7 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _no_formula(value: object) -> object:
+def no_formula(value: object) -> object:
     """Keep a spreadsheet from running a text that begins like a formula."""
     starts = isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r"))
     return f"'{value}" if starts else value

@@ -1,0 +1,143 @@
+"""What happens when the address changes, a person chooses, or the record has something new."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dash
+from dash import ALL, Input, Output, State, ctx, no_update
+from dash.development.base_component import Component
+
+from flowbench.dashboard import navigation, parts
+from flowbench.dashboard.address import Address
+from flowbench.dashboard.grid import written_filters, written_order
+from flowbench.dashboard.record import Record
+from flowbench.dashboard.seen import Seen
+from flowbench.dashboard.views import VIEWS
+
+logger = logging.getLogger(__name__)
+
+ADDRESS = (Input("address", "pathname"), Input("address", "search"))
+AT = (State("address", "pathname"), State("address", "search"))
+GO = Output("address", "href", allow_duplicate=True)
+CHOICES = ("sweep", "data", "family")
+
+
+def register(app: dash.Dash, record: Record) -> None:
+    """Attach the callbacks."""
+
+    @app.callback(
+        Output("version", "data"), Output("record", "children"),
+        Input("clock", "n_intervals"), *AT, State("version", "data"),
+    )  # fmt: skip
+    def tick(_: int, path: str, search: str, shown: str) -> tuple[Any, list[Component]]:
+        """Look whether there is anything new."""
+        now = version(record, Address.read(path, search))
+        return (no_update if now == shown else now), navigation.state(record)
+
+    @app.callback(
+        Output("view", "children"), Output("navigation", "children"),
+        *ADDRESS, Input("version", "data"),
+    )  # fmt: skip
+    def show(path: str, search: str, _: str) -> tuple[Component, Any]:
+        """Show the view that the address names."""
+        address = Address.read(path, search)
+        listed = no_update if ctx.triggered_id == "version" else navigation.navigation(address)
+        return shown(record, address), listed
+
+    @app.callback(
+        *(Output(f"choose-{name}", "options") for name in CHOICES),
+        *(Output(f"choose-{name}", "value") for name in CHOICES),
+        *(Output(f"choice-{name}", "hidden") for name in CHOICES),
+        *ADDRESS, Input("version", "data"),
+        *(State(f"choose-{name}", "options") for name in CHOICES),
+    )  # fmt: skip
+    def offer(path: str, search: str, _: str, *options: Any) -> list[Any]:
+        """Offer what the record has to choose from, and show what the address chose."""
+        snapshot = record.snapshot
+        if snapshot is None:
+            return [no_update] * 9
+        address = Address.read(path, search)
+        seen = Seen(snapshot, address)
+        offered = [seen.sweeps, seen.data_sets, seen.families]
+        values = [address.sweep or None, address.data or None, list(address.families)]
+        view = VIEWS.get(address.view)
+        hidden = [view is None or name not in view.filters for name in CHOICES]
+        changed = [
+            no_update if new == old else new for new, old in zip(offered, options, strict=True)
+        ]
+        return [*changed, *values, *hidden]
+
+    @app.callback(
+        GO, *(Input(f"choose-{name}", "value") for name in CHOICES), *AT,
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def choose(sweep: str | None, data: str | None, families: Any, path: str, search: str) -> Any:
+        """Go to what a person chose."""
+        address = Address.read(path, search)
+        chosen = address.filtered(
+            sweep=sweep or "", data=data or "", families=tuple(families or ())
+        )
+        return no_update if chosen == address else chosen.href
+
+    @app.callback(
+        GO, Input({"figure": ALL, "links": True}, "clickData"), *AT, prevent_initial_call=True
+    )
+    def open_run(_: Sequence[Any], path: str, search: str) -> Any:
+        """Go to the run whose point was clicked."""
+        address = Address.read(path, search)
+        clicked = ctx.triggered[0]["value"] if ctx.triggered else None
+        if not clicked or not isinstance(ctx.triggered_id, Mapping):
+            return no_update
+        run = run_clicked(record, address, ctx.triggered_id["figure"], clicked["points"][0])
+        return no_update if run is None else address.of_run(run).href
+
+    @app.callback(
+        GO,
+        Input({"grid": ALL}, "filterModel"), Input({"grid": ALL}, "columnState"), *AT,
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def sort(filters: Sequence[Any], columns: Sequence[Any], path: str, search: str) -> Any:
+        """Keep in the address how the view's table is sorted and filtered."""
+        if not filters or not columns or not columns[0]:
+            return no_update
+        address = Address.read(path, search)
+        sorted_so = address.filtered(
+            filters=written_filters(filters[0]), order=written_order(columns[0])
+        )
+        return no_update if sorted_so == address else sorted_so.href
+
+
+def version(record: Record, address: Address) -> str:
+    """Return a text that changes when what an address shows has changed."""
+    view, snapshot, progress = VIEWS.get(address.view), record.snapshot, record.progress
+    if snapshot is None:
+        return f"{progress.done}/{progress.total} {progress.trouble}"
+    return f"{snapshot.version} {view.state(address) if view else ''}"
+
+
+def shown(record: Record, address: Address) -> Component:
+    """Return the view that an address names."""
+    view = VIEWS.get(address.view)
+    if view is None:
+        return parts.nothing(f"{address.view}: no such view.")
+    if record.snapshot is None:
+        return navigation.first_reading(record)
+    try:
+        return view.show(Seen(record.snapshot, address))
+    except Exception as error:
+        # One run that cannot be read should not leave a person before an empty page.
+        logger.exception("the view %s failed", address.href)
+        return parts.nothing(f"This view could not be made: {error}")
+
+
+def run_clicked(
+    record: Record, address: Address, name: str, point: Mapping[str, Any]
+) -> str | None:
+    """Return the run behind a point of a figure of a view."""
+    view, snapshot = VIEWS.get(address.view), record.snapshot
+    if view is None or view.pictures is None or snapshot is None:
+        return None
+    pictures = view.pictures(Seen(snapshot, address))
+    picture = next((picture for picture in pictures if picture.name == name), None)
+    return None if picture is None else picture.run_at(point)

@@ -1,0 +1,56 @@
+"""The list of views, and what the record's reader is at."""
+
+from datetime import datetime
+from typing import Any
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from flowbench.dashboard import parts
+from flowbench.dashboard.address import Address
+from flowbench.dashboard.record import Record
+from flowbench.dashboard.views import VIEWS
+
+
+def navigation(address: Address) -> list[Component]:
+    """Return links to the listed views, which keep the filters."""
+    headings: dict[str, list[Component]] = {}
+    for view in VIEWS.values():
+        if view.part:
+            here: Any = {"aria-current": "page"} if view.name == address.view else {}
+            link = dcc.Link(view.title, href=address.at(view.name).href)
+            headings.setdefault(view.part, []).append(html.Li(link, **here))
+    return [html.Div([html.Span(part), html.Ul(links)]) for part, links in headings.items()]
+
+
+def state(record: Record) -> list[Component]:
+    """Say in a line how current the page is."""
+    if record.progress.trouble:
+        return [html.Span(record.progress.trouble, className="trouble")]
+    snapshot = record.snapshot
+    if snapshot is None:
+        return [html.Span(reading(record))]
+    count = len(snapshot.frame.runs)
+    noun = "run" if count == 1 else "runs"
+    return [html.Span(f"{count:,} {noun}", title=f"newest {snapshot.version}")]
+
+
+def reading(record: Record) -> str:
+    """Say how far the first reading of the record is."""
+    progress = record.progress
+    if not progress.total:
+        return "reading the record"
+    return f"reading the record: {progress.done:,} of {progress.total:,} runs"
+
+
+def first_reading(record: Record) -> Component:
+    """Return what is shown before the record was read for the first time."""
+    progress = record.progress
+    if progress.trouble:
+        return parts.nothing(progress.trouble)
+    return parts.bar(progress.done, progress.total, reading(record))
+
+
+def clock() -> str:
+    """The time of day, to say when something was last seen."""
+    return f"{datetime.now():%H:%M:%S}"

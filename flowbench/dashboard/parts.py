@@ -1,0 +1,141 @@
+"""The parts that views are put together from: cards, figures, tables, facts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from flowbench.dashboard.address import Address
+from flowbench.dashboard.export import table_href
+from flowbench.dashboard.picture import Picture
+from flowbench.report.tables import Table
+from flowbench.report.theme import looks
+
+GRAPH: Any = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+
+
+def page(title: str, question: str, *children: Component | None) -> Component:
+    """Return a view: its title, what it answers, and what it shows."""
+    shown = [child for child in children if child is not None]
+    return html.Div([html.H1(title), html.P(question, className="question"), *shown])
+
+
+def nothing(sentence: str) -> Component:
+    """Say why there is nothing to see."""
+    return html.P(sentence, className="nothing")
+
+
+def card(title: str, *children: Component, wide: bool = False) -> Component:
+    """Return a titled box."""
+    return html.Section(
+        [html.H2(title), *children] if title else list(children),
+        className="card wide" if wide else "card",
+    )
+
+
+def figure(picture: Picture, address: Address) -> Component:
+    """Return a figure with its caption, and its exports as PNG and CSV."""
+    figure = picture.figure
+    # What a person has zoomed into stays when a new run comes in.
+    figure.update_layout(uirevision=address.search or "all", autosize=True)
+    place = {"figure": picture.name, "links": bool(picture.places)}
+    return html.Figure(
+        [
+            html.H2(picture.title),
+            dcc.Graph(
+                id=place, figure=figure, config=GRAPH, responsive=True,
+                style={"height": f"{figure.layout.height}px"},
+            ),
+            html.Figcaption(picture.caption),
+            html.P(
+                [
+                    html.Button("PNG", className="export", **_data(png=picture.name)),
+                    html.A("CSV", href=table_href(address, picture.name), className="export"),
+                ],
+                className="exports",
+            ),
+        ],
+        className="card wide" if picture.wide else "card",
+    )  # fmt: skip
+
+
+def figures(pictures: Sequence[Picture], address: Address) -> Component:
+    """Return figures side by side where there is room."""
+    return html.Div([figure(picture, address) for picture in pictures], className="figures")
+
+
+def facts(words: Mapping[str, Any]) -> Component:
+    """Return names and what they are; what is empty is left out."""
+    return html.Dl(
+        [
+            part
+            for name, value in words.items()
+            if value not in ("", None)
+            for part in (html.Dt(name), html.Dd(value))
+        ]
+    )
+
+
+def table(content: Table, links: Mapping[str, str] | None = None) -> Component:
+    """Return a table of the report.
+
+    Args:
+        content: its cells.
+        links: text of a cell in the column `run` -> the address that it leads to.
+    """
+    head = [
+        html.Th(title, title=meaning, className="number" if number else "")
+        for title, meaning, number in zip(
+            content.header, content.meanings, content.numbers, strict=True
+        )
+    ]
+    body = [
+        html.Tr([
+            html.Td(
+                _cell(title, cell.text, links or {}),
+                className=("number" if cell.number else "") + (" best" if cell.best else ""),
+            )
+            for title, cell in zip(content.header, row, strict=True)
+        ])
+        for row in content.rows
+    ]  # fmt: skip
+    return html.Div(
+        html.Table([html.Thead(html.Tr(head)), html.Tbody(body)]), className="scroll", tabIndex=0
+    )
+
+
+def family(name: str) -> Component:
+    """Return a family's name beside its colour."""
+    colour = looks([name])[name].colour
+    return html.Span([html.I(className="dot", style={"background": colour}), name])
+
+
+def bar(done: int, total: int, words: str) -> Component:
+    """Return how far something is, as a bar with words beneath."""
+    return html.Div(
+        [
+            html.Progress(value=str(done), max=str(max(total, 1))),
+            html.P(words, className="note"),
+        ],
+        className="progress",
+    )
+
+
+def plain_words(value: object) -> str:
+    """Write a value for a person; nothing for what is unknown."""
+    return "" if value is None or (isinstance(value, float) and pd.isna(value)) else str(value)
+
+
+def _data(**values: str) -> Any:
+    """Return attributes for the page's own scripts."""
+    return {f"data-{name}": value for name, value in values.items()}
+
+
+def _cell(title: str, text: str, links: Mapping[str, str]) -> Component | str:
+    if title == "family":
+        return family(text)
+    if title == "run" and text in links:
+        return dcc.Link(text, href=links[text])
+    return text
