@@ -1,12 +1,13 @@
-"""The loosest setting of an iterative sampler that keeps a stated error."""
+"""The loosest settings of an iterative sampler that keep stated errors."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -56,18 +57,20 @@ class Pool:
             return flow.decode_map(self.z[index], context)
 
 
-def prepare_pool(flow: Flow, size: int, context: Tensor | None, target: float) -> Pool | None:
-    """Decode latents in float64, and loosen the flow's own decode as far as `target` allows.
+def prepare_pools(
+    flow: Flow, size: int, context: Tensor | None, targets: Sequence[float]
+) -> list[Pool] | None:
+    """Decode latents in float64, and loosen the flow's own decode as far as each target allows.
 
     Args:
         flow: a fitted model in eval mode.
         size: how many latents; fewer where the reference takes long.
         context: contexts, ``(N, C)``, taken in turn.
-        target: largest error allowed.
+        targets: largest errors allowed.
 
     Returns:
-        The pool at the loosest setting that meets the target, or at the tightest if none does;
-        None for a user's own flow: where its latents live is not known.
+        For each target the pool at the loosest setting that meets it, or at the tightest if none
+        does; None for a user's own flow: where its latents live is not known.
     """
     if isinstance(flow, ForeignFlow):
         return None
@@ -77,24 +80,31 @@ def prepare_pool(flow: Flow, size: int, context: Tensor | None, target: float) -
     z = z[: len(reference)]
     rows = None if rows is None else rows[: len(reference)]
 
+    @cache
     def error_at(setting: float | None) -> float:
         with tolerance(flow, setting):
             decoded = flow.flow.decode_map(z, rows)
         return float(largest_error(reference, decoded.double()).max())
 
     if not adjustable(flow):
-        return Pool(z, rows, error_at(None), None)
-    best, error = 0.0, error_at(0.0)
+        return [Pool(z, rows, error_at(None), None) for _ in targets]
+    loosest = [_loosest(error_at, target) for target in targets]
+    return [Pool(z, rows, error_at(setting), setting) for setting in loosest]
+
+
+def _loosest(error_at: Callable[[float], float], target: float) -> float:
+    """Return the loosest tolerance whose error meets the target; 0 where none does."""
+    if error_at(0.0) > target:
+        return 0.0
     # The error falls with the tolerance: halve the interval between what fails and what meets.
     fails, meets = -1, len(TOLERANCES)
-    while meets - fails > 1 and error <= target:
+    while meets - fails > 1:
         middle = (fails + meets) // 2
-        found = error_at(TOLERANCES[middle])
-        if found <= target:
-            meets, best, error = middle, TOLERANCES[middle], found
+        if error_at(TOLERANCES[middle]) <= target:
+            meets = middle
         else:
             fails = middle
-    return Pool(z, rows, error, best)
+    return TOLERANCES[meets] if meets < len(TOLERANCES) else 0.0
 
 
 def _reference(flow: Flow, z: Tensor, context: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The quick protocol: likelihood, inversion, speed and samples of one fitted flow."""
+"""The measuring protocols, quick and full, of one fitted flow."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowbench.data.module import FlowData
+from flowbench.evaluation.calibration import latent_calibration
 from flowbench.evaluation.importance import importance_weighted, refusal
 from flowbench.evaluation.inversion import measure_inversion
+from flowbench.evaluation.inversion_in_full import measure_inversion_in_full
 from flowbench.evaluation.likelihood import draws_needed, measure_likelihood, score_draws
 from flowbench.evaluation.measuring import held_out_context, place
 from flowbench.evaluation.result import Evaluation
 from flowbench.evaluation.rough import BATCH, rough_sampling_time
+from flowbench.evaluation.sample_scores import sample_scores
 from flowbench.evaluation.samples import save_samples
 from flowbench.evaluation.speed import measure_speed
 from flowbench.families.flow import Flow
 from flowbench.spec.run import EvaluationSpec
 from flowbench.spec.vocabulary import SAMPLING_TIME
 
-PROTOCOL = "quick"
 POINTS_FILE = "points.parquet"
 SAMPLES_FILE = "samples.npz"
 
@@ -34,6 +36,11 @@ def evaluate(
 ) -> Evaluation:
     """Measure a fitted flow on the split that `spec` names, in this process alone.
 
+    The quick protocol: the likelihood, round trips of held-out points and of latents, sampling
+    speed. The full one adds inversion in full (`inversion_in_full`), everything that a flow costs
+    (`costs`, where speed is measured), scores of its samples and the calibration of its latent.
+    The label `protocol` says which it was.
+
     What a user's own flow cannot do (encode, decode) is not measured.
 
     Args:
@@ -44,6 +51,7 @@ def evaluate(
         progress: called with a word as each part begins.
     """
     say = progress or (lambda _: None)
+    full = spec.protocol == "full"
     say("likelihood")
     found = Evaluation({}, labels(flow, data, spec))
     refused = refusal(flow, data, spec.split) if spec.importance_draws else None
@@ -63,14 +71,22 @@ def evaluate(
             flow, data, spec.split, points=spec.inversion_points, batch_size=spec.batch_size
         )
         found |= Evaluation(inversion)
+        if full:
+            say("inversion in full")
+            found |= measure_inversion_in_full(flow, data, spec)
     if spec.rough_speed:
         say("rough speed")
         context = held_out_context(flow, data, spec.split, BATCH)
         found |= Evaluation({SAMPLING_TIME: rough_sampling_time(flow, context)})
     if spec.speed:
         say("speed")
-        context = held_out_context(flow, data, spec.split, max(spec.speed_batches))
-        found |= measure_speed(flow, spec, context)
+        found |= measure_speed(flow, spec, data)
+    if full:
+        say("scores of samples")
+        found |= sample_scores(flow, data, spec.split)
+        if flow.can_encode:
+            say("calibration")
+            found |= Evaluation(latent_calibration(flow, data, spec.split))
     if out is not None:
         say("samples")
         points.write(out / POINTS_FILE)
@@ -91,7 +107,7 @@ def labels(flow: Flow, data: FlowData, spec: EvaluationSpec) -> dict[str, str]:
         "event_shape": "x".join(map(str, info.event_shape)),
         "columns": json.dumps(info.columns),
         "warnings": json.dumps(info.warnings),
-        "protocol": PROTOCOL,
+        "protocol": spec.protocol,
         "draws": str(draws_needed(data, spec.draws)),
         "precision": str(place(flow)[1]).removeprefix("torch."),
     }

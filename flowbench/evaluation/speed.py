@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
+from flowbench.data.module import FlowData
 from flowbench.errors import InputError
-from flowbench.evaluation.matched import Pool, prepare_pool
-from flowbench.evaluation.measuring import measuring, place, seeded
+from flowbench.evaluation.costs import measure_costs
+from flowbench.evaluation.measuring import held_out_context, measuring, place
 from flowbench.evaluation.result import Evaluation
+from flowbench.evaluation.sampler import TARGET_ERROR, Sampler, prepare_samplers
+from flowbench.evaluation.timing import device_name, timed
 from flowbench.families.flow import Flow
 from flowbench.spec.run import EvaluationSpec
 
-TARGET_ERROR = 1e-4
-AT_ERROR = "_at_1e-4"
-"""Ending of the names of speeds that hold at the target error."""
 
-WARM_UPS = 5
-REPEATS = range(3, 201)
-"""Fewest and most timed calls of a batch size; between them time decides."""
-SECONDS = 1.0
-"""Time given to each batch size, once the fewest calls are done; also to its warm-up."""
-LONGEST = 10.0
-"""Time after which even the fewest calls are cut short, to one at the least."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds a call: median and interquartile range over repeats."""
-
-    median: float
-    spread: float
-    repeats: int
-
-
-def measure_speed(flow: Flow, spec: EvaluationSpec, context: Tensor | None = None) -> Evaluation:
+def measure_speed(flow: Flow, spec: EvaluationSpec, data: FlowData | None = None) -> Evaluation:
     """Time sampling at every batch size of `spec`; nothing else should run meanwhile.
 
     For each batch size n: `sampling/b{n}/latency_ms` (median time of a call),
@@ -51,109 +27,62 @@ def measure_speed(flow: Flow, spec: EvaluationSpec, context: Tensor | None = Non
     setting cannot meet it. `sampling/worst_error` is what was reached (not known of a user's own
     flow).
 
+    The full protocol also times iterative samplers at an error of 1e-5 (1e-6 in float64), and
+    measures what else a flow costs: see `evaluation.costs`.
+
     Args:
         flow: a fitted model.
-        spec: the batch sizes.
-        context: for a conditional flow contexts to sample at, ``(N, C)``, taken in turn.
+        spec: the batch sizes, the protocol, and the split that contexts are taken from.
+        data: needed for a conditional flow, and for the full protocol.
 
     Raises:
-        InputError: if a conditional flow is given no contexts.
+        InputError: if data are needed and not given.
     """
-    if flow.context_size and context is None:
-        raise InputError("sampling a conditional flow: contexts are needed")
+    full = spec.protocol == "full"
+    if data is None and (flow.context_size or full):
+        needs = "a conditional flow" if flow.context_size else "the full protocol"
+        raise InputError(f"measuring the speed of {needs}: data are needed")
     device, dtype = place(flow)
-    iterative = flow.inverse_label == "iterative"
-    labels = {
-        "device": device_name(device),
-        "threads": str(torch.get_num_threads()),
-        "precision": str(dtype).removeprefix("torch."),
-        "inverse": flow.inverse_label,
-    }
-    metrics: dict[str, float] = {}
-    ending = ""
-    with measuring(flow), torch.inference_mode():
-        pool = prepare_pool(flow, max(spec.speed_batches), context, TARGET_ERROR)
-        if pool is not None:
-            metrics["sampling/worst_error"] = pool.error
-        if iterative and pool is None:
-            labels["speed"] = "at an unknown error: a user's own iterations"
-        elif iterative and pool is not None:
-            ending = AT_ERROR
-            labels["sampler"] = pool.setting
-            if not pool.error <= TARGET_ERROR:
-                labels["speed"] = f"not timed: error {pool.error:.1e} at the tightest setting"
-                return Evaluation(metrics, labels)
-        for n in spec.speed_batches:
-            timing = timed(_sampler(flow, n, pool if iterative else None, context), device)
-            prefix = f"sampling/b{n}"
-            metrics[f"{prefix}/latency_ms{ending}"] = 1e3 * timing.median
-            metrics[f"{prefix}/latency_ms_iqr{ending}"] = 1e3 * timing.spread
-            metrics[f"{prefix}/samples_per_second{ending}"] = n / timing.median
-    return Evaluation(metrics, labels)
-
-
-def _sampler(flow: Flow, n: int, pool: Pool | None, context: Tensor | None) -> Callable[[], object]:
-    """Return a call that samples a batch of n.
-
-    An iterative sampler decodes latents of the pool, in turn: those whose error is known. It draws
-    fresh noise as well, so that the time of drawing counts.
-    """
-    generator = seeded(flow)
-    if pool is None:
-        rows = None if context is None else context[torch.arange(n) % len(context)]
-        return lambda: flow.sample(n, rows, generator=generator)
-    turn = count()
-
-    def decode() -> Tensor:
-        flow.base.sample(n, generator=generator)
-        return pool.decode(flow, n, next(turn))
-
-    return decode
-
-
-def timed(call: Callable[[], object], device: torch.device) -> Timing:
-    """Time a call: warmed up, the device waited for, median and quartiles over repeats."""
-    began = time.perf_counter()
-    for _ in range(WARM_UPS):
-        call()
-        _wait(device)
-        if time.perf_counter() - began > SECONDS:
-            break
-    seconds: list[float] = []
-    total = 0.0
-    while len(seconds) < REPEATS.stop - 1:
-        _wait(device)
-        start = time.perf_counter()
-        call()
-        _wait(device)
-        seconds.append(time.perf_counter() - start)
-        total += seconds[-1]
-        if total > (SECONDS if len(seconds) >= REPEATS.start else LONGEST):
-            break
-    quartiles = torch.tensor(seconds, dtype=torch.float64).quantile(
-        torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    found = Evaluation(
+        labels={
+            "device": device_name(device),
+            "threads": str(torch.get_num_threads()),
+            "precision": str(dtype).removeprefix("torch."),
+            "inverse": flow.inverse_label,
+            "protocol": spec.protocol,
+        }
     )
-    low, median, high = quartiles.tolist()
-    return Timing(median, high - low, len(seconds))
+    largest = max(spec.speed_batches)
+    context = None if data is None else held_out_context(flow, data, spec.split, largest)
+    with measuring(flow), torch.inference_mode():
+        samplers = prepare_samplers(flow, largest, context, spec.protocol)
+        for sampler in samplers:
+            found |= _sampling(sampler, spec.speed_batches)
+    if full and data is not None:
+        found |= measure_costs(samplers[0], data, spec)
+    if (pool := samplers[0].pool) is not None:
+        # Of the loosest: what the others reach is within what their names say.
+        found |= Evaluation({"sampling/worst_error": pool.error})
+    return found
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def device_name(device: torch.device) -> str:
-    """Return the device's own name: speeds of different devices are never ranked together."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu ({_processor()})"
-
-
-def _processor() -> str:
-    """Return the processor's model where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def _sampling(sampler: Sampler, batches: Sequence[int]) -> Evaluation:
+    """Time one sampler, or say why not."""
+    labels: dict[str, str] = {}
+    ending, pool = sampler.ending, sampler.pool
+    if sampler.iterative and pool is None:
+        labels["speed"] = "at an unknown error: a user's own iterations"
+    elif sampler.iterative and pool is not None:
+        tighter = "" if sampler.target == TARGET_ERROR else ending
+        labels[f"sampler{tighter}"] = pool.setting
+        if not sampler.meets:
+            words = f"not timed: error {pool.error:.1e} at the tightest setting"
+            return Evaluation({}, labels | {f"speed{tighter}": words})
+    metrics: dict[str, float] = {}
+    device = place(sampler.flow)[0]
+    for n in batches:
+        timing = timed(sampler.batch(n), device)
+        prefix = f"sampling/b{n}"
+        metrics |= timing.latency(f"{prefix}/latency_ms", ending)
+        metrics[f"{prefix}/samples_per_second{ending}"] = n / timing.median
+    return Evaluation(metrics, labels)

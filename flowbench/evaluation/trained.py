@@ -59,8 +59,11 @@ class Trained:
     flow: Flow
     about: About
 
-    def open_data(self) -> FlowData:
+    def open_data(self, batch_size: int = 256) -> FlowData:
         """Open the data set that the model was trained on, split in the same way.
+
+        Args:
+            batch_size: that it was trained with.
 
         Raises:
             InputError: if the checkpoint does not name its data, or they are not what they were.
@@ -68,7 +71,7 @@ class Trained:
         about = self.about
         if about.data is None:
             raise InputError(f"{self.path}: does not say what data it was trained on")
-        data = open_data(about.data, about.data_seed, dtype=place(self.flow)[1])
+        data = open_data(about.data, about.data_seed, batch_size, place(self.flow)[1])
         if data.info.content_hash != about.data_hash:
             raise InputError(
                 f"{about.data_name}: content hash {data.info.content_hash}; the model was trained "

@@ -13,7 +13,7 @@ from flowbench.data.summary import baselines
 from flowbench.errors import NotInvertible
 from flowbench.evaluation import Evaluation, evaluate
 from flowbench.evaluation.rough import peak_memory
-from flowbench.evaluation.speed import device_name
+from flowbench.evaluation.timing import device_name
 from flowbench.families.checkpoint import load_flow
 from flowbench.families.flow import Flow
 from flowbench.families.registry import create

@@ -3,7 +3,6 @@
 from flowbench.data.module import open_data
 from flowbench.errors import InputError
 from flowbench.evaluation import measure_speed
-from flowbench.evaluation.measuring import held_out_context
 from flowbench.families.checkpoint import load_flow
 from flowbench.run_directory import DISK_FULL, RunDirectory, TrialResult, write_atomically
 from flowbench.training.placement import device_type
@@ -36,10 +35,8 @@ def measured(run: RunDirectory) -> TrialResult:
         raise InputError(f"{run.id}: this run has no model (it has not validated once)")
     set_threads(spec.training, None)
     flow = load_flow(attempt.model).to(device_type(spec.training))
-    context = None
-    if flow.context_size:
-        data = open_data(spec.data, spec.data_seed)
-        count = max(spec.evaluation.speed_batches)
-        context = held_out_context(flow, data, spec.evaluation.split, count)
-    evaluation = measure_speed(flow, spec.evaluation, context)
+    data = None
+    if flow.context_size or spec.evaluation.protocol == "full":
+        data = open_data(spec.data, spec.data_seed, spec.training.batch_size)
+    evaluation = measure_speed(flow, spec.evaluation, data)
     return TrialResult(outcome="completed", metrics=evaluation.metrics, labels=evaluation.labels)

@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from flowbench.compare.runs import LABELS, METRICS
-from flowbench.evaluation import evaluate, speed
+from flowbench.evaluation import evaluate, timing
 from flowbench.families.foreign import ForeignFlow
+from flowbench.spec.metrics import by_name
 from flowbench.spec.run import EvaluationSpec
 
 
 @pytest.fixture(autouse=True)
 def briefly(monkeypatch):
-    monkeypatch.setattr(speed, "SECONDS", 0.02)
+    monkeypatch.setattr(timing, "SECONDS", 0.02)
 
 
 def test_everything_that_the_leaderboard_reads_is_measured(digits, flow_for, tmp_path):
@@ -22,9 +23,10 @@ def test_everything_that_the_leaderboard_reads_is_measured(digits, flow_for, tmp
     spec = EvaluationSpec(draws=2, inversion_points=50, samples=3)
     found = evaluate(flow, digits, spec, out=tmp_path, progress=parts.append)
 
-    not_here = ("test/", "val/excess", "_at_1e-4")
-    wanted = [name for name in METRICS if not any(part in name for part in not_here)]
-    assert set(wanted) <= set(found.metrics)
+    quick = [name for name in METRICS if by_name()[name].protocol == "quick"]
+    not_here = ("test/", "val/excess", "_at_1e-", "_iw")
+    wanted = [name for name in quick if not any(part in name for part in not_here)]
+    assert set(wanted) <= set(found.metrics) <= set(by_name())
     assert set(LABELS) <= set(found.labels)
     assert found.labels["data"] == "dequantised"
     assert found.labels["draws"] == "2"
@@ -36,6 +38,40 @@ def test_everything_that_the_leaderboard_reads_is_measured(digits, flow_for, tmp
         assert len(kept["flow"]) == 3
     assert parts == ["likelihood", "inversion", "speed", "samples"]
     assert all(np.isfinite(value) for value in found.metrics.values())
+
+
+def test_the_full_protocol_measures_all_that_is_documented_and_says_so(digits, flow_for):
+    flow = flow_for(digits, "glow", spread=0.01, depth=1, levels=1, width=8)
+    spec = EvaluationSpec(inversion_points=40, importance_draws=2)
+    quick, parts = evaluate(flow, digits, spec), []
+    full_spec = spec.model_copy(update={"protocol": "full"})
+    full = evaluate(flow, digits, full_spec, progress=parts.append)
+
+    assert (quick.labels["protocol"], full.labels["protocol"]) == ("quick", "full")
+    timed = ("sampling/", "density/", "training/")
+    same = {k: v for k, v in quick.metrics.items() if not k.startswith(timed)}
+    assert same.items() <= full.metrics.items()  # more is measured, nothing otherwise
+    assert set(full.metrics) <= set(by_name())
+    # Of a flow without iterations, on images that are scored by features.
+    elsewhere = ("_at_1e-", "iteration", "contraction", "unconverged", "two_sample")
+    promised = [
+        name
+        for name, metric in by_name().items()
+        if metric.protocol == "full" and not any(part in name for part in elsewhere)
+    ]
+    assert set(promised) <= set(full.metrics)
+    assert full.labels["training_batch"] == "256"
+    assert parts == [
+        "likelihood", "inversion", "inversion in full", "speed", "scores of samples", "calibration"
+    ]  # fmt: skip
+
+
+def test_a_run_in_a_sweep_is_measured_in_full_but_for_what_needs_an_idle_device(table, flow_for):
+    flow = flow_for(table, "realnvp", depth=1, hidden=(4,))
+    found = evaluate(flow, table, EvaluationSpec(speed=False, protocol="full"))
+    rooms = {name.split("/")[0] for name in found.metrics}
+    assert rooms == {"val", "inversion", "jacobian", "samples", "latent"}
+    assert found.labels["protocol"] == "full"
 
 
 def test_the_test_split_is_read_only_where_it_is_named(moons, flow_for):
@@ -68,6 +104,13 @@ def test_what_a_users_flow_lacks_is_not_measured(table, tmp_path):
     assert not [name for name in found.metrics if name.startswith("inversion/")]
     assert found.metrics["sampling/b1/latency_ms"] > 0
     assert "val/bits_per_dim" in found.metrics
+
+
+def test_the_full_protocol_measures_what_a_users_flow_has(table):
+    flow = ForeignFlow(OnlyDensity, (3,), preprocess=table.preprocess())
+    found = evaluate(flow, table, EvaluationSpec(speed_batches=(1,), protocol="full"))
+    rooms = {name.split("/")[0] for name in found.metrics}
+    assert rooms == {"val", "sampling", "density", "training", "memory", "flops", "samples"}
 
 
 def test_measuring_again_gives_the_same_numbers_and_leaves_the_mode(table, flow_for):

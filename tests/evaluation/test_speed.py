@@ -5,9 +5,9 @@ import torch
 
 from flowbench.bijections.residual import ResidualBlock
 from flowbench.errors import InputError
-from flowbench.evaluation import matched, measure_speed, speed
-from flowbench.evaluation.matched import TOLERANCES, prepare_pool, tolerance
-from flowbench.evaluation.measuring import SEED, held_out_context
+from flowbench.evaluation import matched, measure_speed, timing
+from flowbench.evaluation.matched import TOLERANCES, prepare_pools, tolerance
+from flowbench.evaluation.measuring import SEED
 from flowbench.families.foreign import ForeignFlow
 from flowbench.spec.run import EvaluationSpec
 
@@ -16,7 +16,7 @@ SPEC = EvaluationSpec(speed_batches=(1, 16))
 
 @pytest.fixture(autouse=True)
 def briefly(monkeypatch):
-    monkeypatch.setattr(speed, "SECONDS", 0.02)
+    monkeypatch.setattr(timing, "SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_iterative_sampler_is_timed_at_the_error_its_name_states(residual):
 
 def test_the_error_is_really_the_stated_one_and_no_looser_setting_would_keep_it(residual):
     with torch.inference_mode():
-        pool = prepare_pool(residual, 200, None, 1e-4)
+        [pool] = prepare_pools(residual, 200, None, [1e-4])
     z = residual.base.sample(200, generator=torch.Generator().manual_seed(SEED))
 
     worst = float(errors(residual, z, pool.tolerance).max())
@@ -81,7 +81,7 @@ def test_the_error_is_really_the_stated_one_and_no_looser_setting_would_keep_it(
 
 def test_what_is_timed_are_latents_of_the_pool_at_its_setting(residual):
     with torch.inference_mode():
-        pool = prepare_pool(residual, 20, None, 1e-4)
+        [pool] = prepare_pools(residual, 20, None, [1e-4])
         first, second = pool.decode(residual, 16, 0), pool.decode(residual, 16, 1)
         with tolerance(residual, pool.tolerance):
             expected = residual.decode_map(pool.z)
@@ -100,6 +100,27 @@ def test_a_sampler_that_cannot_meet_the_error_has_no_speed_and_says_so(residual)
     assert "tightest setting" in found.labels["speed"]
 
 
+def test_the_full_protocol_also_times_tighter_errors(residual, table):
+    spec = EvaluationSpec(speed_batches=(1,), protocol="full")
+    found = measure_speed(residual, spec, table)
+    assert found.labels["protocol"] == "full"
+    assert found.labels["sampler_at_1e-5"] != found.labels["sampler"]
+    for ending in ("_at_1e-4", "_at_1e-5"):
+        assert found.metrics[f"sampling/b1/latency_ms{ending}"] > 0
+    assert 1e-5 < found.metrics["sampling/worst_error"] <= 1e-4
+    with torch.inference_mode():
+        pools = prepare_pools(residual, 100, None, [1e-4, 1e-5])
+    assert pools[1].error <= 1e-5 < pools[0].error <= 1e-4
+    with pytest.raises(InputError, match="data are needed"):
+        measure_speed(residual, spec)
+
+
+def test_a_double_model_is_also_timed_at_an_error_of_its_own(residual, table):
+    spec = EvaluationSpec(speed_batches=(1,), protocol="full")
+    found = measure_speed(residual.double(), spec, table)
+    assert found.metrics["sampling/b1/latency_ms_at_1e-6"] > 0
+
+
 def test_scalar_equations_are_timed_at_round_off(table, flow_for):
     found = measure_speed(flow_for(table, "planar", depth=3), SPEC)
     assert found.metrics["sampling/worst_error"] < 1e-5
@@ -110,16 +131,15 @@ def test_scalar_equations_are_timed_at_round_off(table, flow_for):
 def test_a_slow_reference_leaves_a_smaller_pool(residual, monkeypatch):
     monkeypatch.setattr(matched, "REFERENCE_SECONDS", 0.0)
     with torch.inference_mode():
-        pool = prepare_pool(residual, 300, None, 1e-4)
+        [pool] = prepare_pools(residual, 300, None, [1e-4])
     assert len(pool.z) == matched.CHUNK
 
 
 def test_a_conditional_flow_is_sampled_at_the_contexts_it_is_given(conditional, flow_for):
     flow = flow_for(conditional, "realnvp", depth=2, hidden=(8,))
-    with pytest.raises(InputError, match="contexts are needed"):
+    with pytest.raises(InputError, match="data are needed"):
         measure_speed(flow, SPEC)
-    context = held_out_context(flow, conditional, "validation", 16)
-    assert measure_speed(flow, SPEC, context).metrics["sampling/b16/latency_ms"] > 0
+    assert measure_speed(flow, SPEC, conditional).metrics["sampling/b16/latency_ms"] > 0
 
 
 class Own(torch.nn.Module):
@@ -154,13 +174,13 @@ def test_measuring_leaves_the_flow_as_it_was(residual):
 
 def test_calls_are_warmed_up_and_repeated_within_bounds():
     calls = []
-    timing = speed.timed(lambda: calls.append(1), torch.device("cpu"))
-    assert timing.repeats == len(calls) - speed.WARM_UPS == speed.REPEATS.stop - 1
-    assert timing.median > 0
+    found = timing.timed(lambda: calls.append(1), torch.device("cpu"))
+    assert found.repeats == len(calls) - timing.WARM_UPS == timing.REPEATS.stop - 1
+    assert found.median > 0
 
 
 def test_slow_calls_are_repeated_less_and_very_slow_ones_not_at_all(monkeypatch):
-    monkeypatch.setattr(speed, "SECONDS", 0.0)
-    assert speed.timed(lambda: None, torch.device("cpu")).repeats == speed.REPEATS.start
-    monkeypatch.setattr(speed, "LONGEST", 0.0)
-    assert speed.timed(lambda: None, torch.device("cpu")).repeats == 1
+    monkeypatch.setattr(timing, "SECONDS", 0.0)
+    assert timing.timed(lambda: None, torch.device("cpu")).repeats == timing.REPEATS.start
+    monkeypatch.setattr(timing, "LONGEST", 0.0)
+    assert timing.timed(lambda: None, torch.device("cpu")).repeats == 1

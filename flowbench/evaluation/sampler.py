@@ -1,0 +1,95 @@
+"""A flow's sampler at a stated error: what is timed, and whose memory and FLOPs are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from flowbench.evaluation.matched import Pool, prepare_pools
+from flowbench.evaluation.measuring import place, seeded
+from flowbench.families.flow import Flow
+from flowbench.spec.vocabulary import Protocol
+
+TARGET_ERROR = 1e-4
+"""The worst error that samplers are compared at; the full protocol adds tighter ones."""
+TIGHTER = {torch.float32: (1e-5,), torch.float64: (1e-5, 1e-6)}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A flow that samples within an error.
+
+    Attributes:
+        flow: a fitted model.
+        context: for a conditional flow contexts to sample at, ``(N, C)``, taken in turn.
+        target: the largest error allowed.
+        pool: latents whose error is known; None for a user's own flow.
+    """
+
+    flow: Flow
+    context: Tensor | None
+    target: float
+    pool: Pool | None
+
+    @property
+    def iterative(self) -> bool:
+        return self.flow.inverse_label == "iterative"
+
+    @property
+    def ending(self) -> str:
+        """What the names of its speeds end in: an iterative sampler's state its error."""
+        return f"_at_{_words(self.target)}" if self.iterative and self.pool is not None else ""
+
+    @property
+    def meets(self) -> bool:
+        """Whether its error is within the target, as far as that is known."""
+        return not self.iterative or self.pool is None or self.pool.error <= self.target
+
+    def batch(self, n: int) -> Callable[[], Tensor]:
+        """Return a call that samples a batch of n.
+
+        An iterative sampler decodes latents of the pool, in turn: those whose error is known. It
+        draws fresh noise as well, so that the time of drawing counts.
+        """
+        flow, context, pool = self.flow, self.context, self.pool
+        generator = seeded(flow)
+        if pool is None or not self.iterative:
+            rows = None if context is None else context[torch.arange(n) % len(context)]
+            return lambda: flow.sample(n, rows, generator=generator)
+        turn = count()
+
+        def decode() -> Tensor:
+            flow.base.sample(n, generator=generator)
+            return pool.decode(flow, n, next(turn))
+
+        return decode
+
+
+def prepare_samplers(
+    flow: Flow, size: int, context: Tensor | None, protocol: Protocol
+) -> list[Sampler]:
+    """Return a flow's sampler at each error that the protocol asks for, the loosest first.
+
+    Only an iterative sampler has more than one.
+
+    Args:
+        flow: a fitted model in eval mode.
+        size: the largest batch.
+        context: see `Sampler`.
+        protocol: quick or full.
+    """
+    tighter = TIGHTER.get(place(flow)[1], ()) if protocol == "full" else ()
+    targets = [TARGET_ERROR, *(tighter if flow.inverse_label == "iterative" else ())]
+    pools = prepare_pools(flow, size, context, targets)
+    if pools is None:
+        return [Sampler(flow, context, TARGET_ERROR, None)]
+    pairs = zip(targets, pools, strict=True)
+    return [Sampler(flow, context, target, pool) for target, pool in pairs]
+
+
+def _words(error: float) -> str:
+    return f"{error:.0e}".replace("e-0", "e-")
