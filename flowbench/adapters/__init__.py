@@ -1,0 +1,1 @@
+"""Flows of other libraries under FlowBench's contract; each import is optional."""
