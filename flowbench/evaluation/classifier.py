@@ -63,7 +63,7 @@ class Network(nn.Module):
             nn.Linear(32 * (height // 4) * (width // 4), FEATURES),
             nn.ReLU(),
         )
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = nn.Linear(FEATURES, classes + 1)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features of integer images ``(N, C, H, W)``, ``(N, F)``."""
@@ -71,7 +71,7 @@ class Network(nn.Module):
         return features
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, ``(N, K)``."""
+        """Return the logits of the K classes and of showing none of them, ``(N, K + 1)``."""
         logits: Tensor = self.head(self.features(x))
         return logits
 
@@ -100,7 +100,7 @@ class Classifier:
     def judge(self, images: Tensor) -> Judgement:
         """Judge integer images ``(N, C, H, W)``, on the CPU."""
         features = torch.cat([self.network.features(x.float()) for x in images.split(BATCH)])
-        confidence = self.network.head(features).softmax(1).amax(1)
+        confidence = self.network.head(features).softmax(1)[:, :-1].amax(1)
         return Judgement(confidence.nan_to_num(0.0), features)
 
 
