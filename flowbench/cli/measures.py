@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from flowbench.cli.full_measures import full_rows
 from flowbench.compare.columns import significant, with_error
 from flowbench.spec.vocabulary import SPLIT_PREFIX, Split
 
-AT_ERROR = "_at_1e-4"
+ENDINGS = ("_at_1e-4", "_at_1e-5", "_at_1e-6", "")
+"""Of the speeds of iterative samplers, at a stated error, and of the others."""
 NOT_A_NUMBER = float("nan")
 
 
@@ -13,6 +15,8 @@ def measure_rows(
     metrics: Mapping[str, float], labels: Mapping[str, str], split: Split
 ) -> Iterator[tuple[str, str]]:
     """Yield what was measured and its value in words, the three measures of a flow in order.
+
+    What the full protocol adds comes last.
 
     Args:
         metrics: under the names of the record.
@@ -28,6 +32,11 @@ def measure_rows(
     if f"{prefix}/bits_per_dim" in metrics:
         yield f"bits/dim, {split}", f"{estimate('bits_per_dim')} ({_meaning(labels)})"
         yield "nats", estimate("nats")
+    if f"{prefix}/bits_per_dim_iw" in metrics:
+        draws = f"{labels['iw_draws']} draws, importance-weighted"
+        yield f"bits/dim, {split}", f"{estimate('bits_per_dim_iw')} ({draws})"
+    if "importance" in labels:
+        yield "importance-weighted", f"refused: {labels['importance']}"
     if f"{prefix}/gain_over_gaussian" in metrics:
         yield "gain over a Gaussian", f"{estimate('gain_over_gaussian')} bits/dim"
     if f"{prefix}/excess_over_entropy" in metrics:
@@ -36,7 +45,8 @@ def measure_rows(
         points = f"{metrics[f'{prefix}/points']:,.0f}"
         yield "not finite", f"{metrics[f'{prefix}/nonfinite']:,.0f} of {points} points"
     for batch in (1, 64, 1024):
-        for ending, at in ((AT_ERROR, ", at an error of 1e-4"), ("", "")):
+        for ending in ENDINGS:
+            at = f", at an error of {ending.removeprefix('_at_')}" if ending else ""
             latency = metrics.get(f"sampling/b{batch}/latency_ms{ending}")
             if latency is not None:
                 rate = metrics[f"sampling/b{batch}/samples_per_second{ending}"]
@@ -51,6 +61,7 @@ def measure_rows(
         yield "inversion error", f"{worst}, the worst of {metrics['inversion/points']:,.0f} points"
     if "inversion/exact_share" in metrics:
         yield "recovered exactly", f"{100 * metrics['inversion/exact_share']:.2f} %"
+    yield from full_rows(metrics, labels)
 
 
 def _meaning(labels: Mapping[str, str]) -> str:

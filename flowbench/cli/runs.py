@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flowbench.cli.show import console, print_json, table
+from flowbench.cli.show import console, print_json, saying, table
 from flowbench.errors import InputError, RunFailed
 
 if TYPE_CHECKING:
@@ -58,6 +58,17 @@ def evaluate(
     split: Annotated[
         Literal["validation", "test"], typer.Option(help="The part of the data to measure on.")
     ] = "validation",
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="All there is to measure: other inputs, float64, Jacobians, costs, samples.",
+        ),
+    ] = False,
+    importance_draws: Annotated[
+        int | None,
+        typer.Option(min=2, help="Dequantization draws of an importance-weighted likelihood."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model again, on the data that it was trained with.
@@ -66,15 +77,27 @@ def evaluate(
     """
     from flowbench.cli.measures import measure_rows
     from flowbench.evaluation import evaluate as measure
+    from flowbench.evaluation.importance import refusal
     from flowbench.run_directory import find_run
-    from flowbench.spec.run import EvaluationSpec
+    from flowbench.spec.run import EvaluationSpec, TrainingSpec
 
     trained = _opened(model)
     run = find_run(model)
     spec = EvaluationSpec() if run is None else run.spec().evaluation
-    spec = spec.model_copy(update={"split": split, "speed": True})
+    training = TrainingSpec() if run is None else run.spec().training
+    asked = {
+        "split": split,
+        "speed": True,
+        "protocol": "full" if full else "quick",
+        "importance_draws": importance_draws or spec.importance_draws,
+    }
+    spec = spec.model_copy(update=asked)
+    data = trained.open_data(training.batch_size)
+    if importance_draws and (refused := refusal(trained.flow, data, split)):
+        raise InputError(f"{model}: {refused}")
     began = time.monotonic()
-    found = measure(trained.flow, trained.open_data(), spec)
+    with saying("measuring") as progress:
+        found = measure(trained.flow, data, spec, progress=progress)
     if run is not None:
         _keep(run, found, time.monotonic() - began)
     if as_json:
