@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from flowbench.cli import dashboard, data, models, results, runs, runs_admin, sweeps
+from flowbench.cli import dashboard, data, models, pages, results, runs, runs_admin, sweeps
 from flowbench.errors import InputError, RunFailed
 from flowbench.run_directory import NO_ROOM
 
@@ -34,6 +34,8 @@ app.add_typer(runs_admin.app, name="runs")
 app.command()(results.compare)
 app.command()(results.report)
 app.command()(dashboard.dashboard)
+app.command()(pages.mlflow)
+app.command()(pages.optuna)
 
 
 def main() -> None:
