@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-Kind = Literal["estimate", "small", "count", "rate", "share", "text"]
+Kind = Literal["estimate", "interval", "p", "small", "count", "rate", "share", "text"]
 
 UNKNOWN = "–"  # noqa: RUF001 - the dash of an empty cell
 
@@ -23,7 +23,7 @@ class Column:
     good: Literal["low", "high"] | None = None
     """Which end is good; None where the column is not ranked."""
     error: str | None = None
-    """The column of its standard error."""
+    """The column of its standard error; of an interval, that of its other end."""
     compact: bool = False
     """Whether it is shown where there is little room."""
 
@@ -43,6 +43,15 @@ COLUMNS: tuple[Column, ...] = (
         "gain", "gain", "bits/dim below the full-covariance Gaussian", "estimate", "high",
         "gain_se", compact=True,
     ),
+    Column(
+        "interval_low", "95 % interval", "of the measure of the rank, over seeds and points",
+        "interval", None, "interval_high", compact=True,
+    ),
+    Column(
+        "verdict", "against best", "t-test on the same test points, from five seeds on", "text",
+        compact=True,
+    ),
+    Column("p_holm", "p", "of that test, by Holm's method for all pairs", "p", compact=True),
     Column(
         "excess", "excess", "nats above the true entropy", "estimate", "low", "excess_se",
         compact=True,
@@ -100,6 +109,10 @@ def written(row: Mapping[Hashable, Any], column: Column) -> str:
     match column.kind:
         case "estimate":
             return with_error(float(value), float(row[column.error]) if column.error else math.nan)
+        case "interval":
+            return interval(float(value), float(row[column.error or ""]))
+        case "p":
+            return "< 0.001" if value < 0.001 else significant(float(value), 2)
         case "small":
             return significant(float(value), 2)
         case "count":
@@ -121,6 +134,15 @@ def with_error(mean: float, se: float) -> str:
         return f"{mean:.3f}"
     digits = 4 if se == 0 else min(max(1 - math.floor(math.log10(se)), 0), 4)
     return f"{mean:.{digits}f} ± {se:.{digits}f}"
+
+
+def interval(low: float, high: float) -> str:
+    """Write an interval with as many digits as its length supports."""
+    if not math.isfinite(low + high):
+        return UNKNOWN
+    length = high - low
+    digits = 4 if length == 0 else min(max(2 - math.floor(math.log10(length)), 0), 4)
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def significant(value: float, digits: int) -> str:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from flowbench.compare.comparable import comparable
+from flowbench.compare.differences import SEEDS_FOR_A_TEST
+from flowbench.compare.quoted import words
 from flowbench.compare.runs import Frame
 
-SEEDS_FOR_A_TEST = 5
 FAR_APART = 2.0
-"""Ratio of parameter counts above which two models are not of a size."""
+"""Ratio of parameter counts, or of times spent, above which two are not of a size."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Flag:
     data: str
     """The data set it concerns; empty where it concerns all."""
     kind: str
-    """`split`, `budget`, `trials`, `missing`, `device`, `preprocessing`, `label`, `seeds`, ..."""
+    """The name of its check: `split`, `trials`, `budget`, `spent`, `sizes`, `devices`, `protocol`,
+    `labels`, `seeds`, `points`, `versions`; `missing`; `data` for the data set's own warnings."""
     sentence: str
 
 
@@ -32,8 +35,8 @@ def flags(frame: Frame, table: pd.DataFrame) -> list[Flag]:
     """
     found: list[Flag] = []
     for data, rows in table.groupby("data", sort=True):
-        runs = frame.runs[frame.runs["data"] == data]
-        for check in (_split, _trials, _budget, _sizes, _devices, _protocol, _labels, _seeds):
+        runs = frame.joined[frame.joined["data"] == data]
+        for check in CHECKS:
             found += [Flag(str(data), check.__name__[1:], words) for words in check(rows, runs)]
     return [*found, *_missing(frame, table), *_warnings(frame)]
 
@@ -59,7 +62,25 @@ def _trials(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
 
 def _budget(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     if rows["budget"].nunique() > 1:
-        yield "budgets a trial differ: " + _each(rows, "budget")
+        yield "budgets differ: " + _each(
+            rows.assign(budget=rows["budget"].replace("", "none")), "budget"
+        )
+
+
+def _spent(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    """Equal epochs are not equal times; equal times are not equal work on unequal machines."""
+    tuning = runs[(runs["stage"] == "tune") & runs["family"].isin(rows["family"])]
+    if "device_seconds" in tuning:
+        spent = tuning.groupby("family")["device_seconds"].sum()
+        spent = spent[spent > 0].sort_values()
+        if len(spent) > 1 and spent.iloc[-1] > FAR_APART * spent.iloc[0]:
+            yield (
+                f"the search of {spent.index[-1]} took {spent.iloc[-1]:,.0f} device-seconds, that"
+                f" of {spent.index[0]} {spent.iloc[0]:,.0f}"
+            )
+    in_seconds = (runs["budget_unit"] == "device_seconds").any()
+    if in_seconds and rows["device"].nunique() > 1:
+        yield "a budget in device-seconds was spent on different devices: " + _each(rows, "device")
 
 
 def _sizes(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
@@ -73,7 +94,7 @@ def _sizes(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
 
 
 def _devices(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
-    timed = rows[rows["speed_b1"].notna() | rows["speed_b64"].notna()]
+    timed = rows[rows["latency_ms"].notna() | rows["speed_b64"].notna()]
     if timed["speed_device"].nunique() > 1:
         yield "speeds were measured on different devices and are not ranked: " + _each(
             timed, "speed_device"
@@ -88,6 +109,25 @@ def _protocol(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
         yield "preprocessing differs; each way has a ranking of its own"
     if rows["data_hash"].nunique(dropna=False) > 1:
         yield "the data changed between runs (their content hashes differ); ranked apart"
+    for subject, name in (("speed", "sampling speeds"), ("inversion", "inversion errors")):
+        known = rows[rows[f"{subject}_protocol"] != ""]
+        if known[f"{subject}_protocol"].nunique() > 1:
+            yield f"{name} were measured by different protocols and are not ranked: " + _each(
+                known, f"{subject}_protocol"
+            )
+    if not comparable(rows.assign(inversion_protocol=""), "inversion"):
+        points = rows[rows["inversion"].notna()].astype({"inversion_points": int})
+        yield "inversion errors are maxima over different numbers of points, so not ranked: " + (
+            _each(points, "inversion_points")
+        )
+    quoted = runs[runs["run"].isin([run for ids in rows["run_ids"] for run in ids])]
+    for label, unlike in (
+        ("precision", "models were measured in different precision"),
+        ("draws", "likelihoods average different numbers of dequantization draws"),
+    ):
+        used = _used(quoted, f"label.{label}")
+        if len(set(used.values())) > 1:
+            yield f"{unlike}: " + ", ".join(f"{family} {used[family]}" for family in used)
 
 
 def _labels(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
@@ -119,6 +159,33 @@ def _seeds(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
         yield f"{seeds} only; no significance is claimed below {SEEDS_FOR_A_TEST}"
 
 
+def _points(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    ranked = rows[rows["rank"].notna() & (rows["rank"] > 1)]
+    unpaired = ranked[ranked["behind_best"].notna() & ranked["behind_best_se"].isna()]
+    if len(unpaired):
+        yield (
+            f"no results by point of {_names(unpaired)} or of the best: the difference has no"
+            " error and no test"
+        )
+
+
+def _versions(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
+    quoted = runs[runs["run"].isin([run for ids in rows["run_ids"] for run in ids])]
+    for column, what in (
+        ("git_commit", "commits of the code"),
+        ("version.torch", "versions of torch"),
+    ):
+        used = sorted(set(_used(quoted, column).values()))
+        if len(used) > 1:
+            yield f"different {what}: " + ", ".join(version[:12] for version in used)
+
+
+CHECKS = (
+    _split, _trials, _budget, _spent, _sizes, _devices, _protocol, _labels, _seeds, _points,
+    _versions,
+)  # fmt: skip
+
+
 def _missing(frame: Frame, table: pd.DataFrame) -> Iterator[Flag]:
     """A family that ran on one data set and has no number on another."""
     families = sorted(set(frame.runs["family"].dropna()))
@@ -133,6 +200,14 @@ def _warnings(frame: Frame) -> Iterator[Flag]:
     for data, warnings in frame.warnings().items():
         for warning in warnings:
             yield Flag(data, "data", warning)
+
+
+def _used(quoted: pd.DataFrame, column: str) -> dict[str, str]:
+    """Return for each family the words of a column, of those that state any."""
+    if column not in quoted:
+        return {}
+    known = quoted[quoted[column].fillna("") != ""]
+    return {str(family): words(cell) for family, cell in known.groupby("family")[column]}
 
 
 def _names(rows: pd.DataFrame) -> str:

@@ -2,15 +2,31 @@
 
 import math
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from flowbench.compare.runs import LN2, PROTOCOL, Frame
-from flowbench.compare.statistics import Estimate, paired_difference, seed_mean
+from flowbench.compare.comparable import comparable, sampling_times
+from flowbench.compare.differences import Points, compared
+from flowbench.compare.joining import FULL_PREFIX
+from flowbench.compare.quoted import inversion, labels, likelihood, protocol_of, speed, words
+from flowbench.compare.runs import PROTOCOL, Frame
+from flowbench.compare.statistics import pareto_front
 
 TUNED_ON = "validation (tuned on)"
-SPEEDS = {"speed_b1": 1, "speed_b64": 64, "speed_b1024": 1024}
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One family on one data set."""
+
+    family: str
+    split: str
+    quoted: pd.DataFrame
+    """The runs that stand for it."""
+    everything: pd.DataFrame
+    """All of its runs."""
 
 
 def leaderboard_table(frame: Frame) -> pd.DataFrame:
@@ -23,48 +39,46 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
     preprocessing and split: where some rows are on test data, the others have no rank.
 
     Args:
-        frame: all runs, from `flowbench.compare.frame.load`.
+        frame: all runs, from `flowbench.compare.runs.load`.
 
     Returns:
         A row a (data set, preprocessing, family), best first; the columns of
-        `flowbench.compare.columns`, and `run_ids`, the runs that are quoted.
+        `flowbench.compare.columns`, and
+
+        * `..._se`, `..._low`, `..._high` of `bits_per_dim`, `nats`, `gain` and `behind_best`:
+          standard error and 95 % interval, over seeds and test points (`statistics.crossed_mean`);
+        * `interval_low`, `interval_high`: the interval of the measure of the rank, which
+          `ranked_by` names;
+        * `p_holm`, `verdict`: against the best, see `differences.differences_table`;
+        * `front`: whether no family beats it in likelihood, sampling time and inversion error at
+          once; False where one of these is unknown or may not be compared;
+        * `speed_protocol`, `inversion_protocol`: `quick` or `full`, the same for all families of a
+          data set where every one has it; `speed_device`, `speed_alone`, `inversion_points`;
+        * `run_ids`, the runs that are quoted.
     """
-    rows = []
-    done = frame.runs[frame.runs["outcome"] == "completed"]
-    likelihood = done[(done["stage"] != "speed") & (done["measures"] == "")]
-    for keys, cell in likelihood.groupby([*PROTOCOL, "family"], sort=False):
-        quoted, split = _quoted(cell)
-        if quoted.empty:
-            continue
-        everything = frame.runs[_same(frame.runs, [*PROTOCOL, "family"], keys)]
-        rows.append({
-            **dict(zip([*PROTOCOL, "family"], keys, strict=True)),
-            "split": split,
-            **_likelihood(quoted, "test" if split == "test" else "val"),
-            **_speed(quoted, everything),
-            **_inversion(quoted),
-            **_labels(quoted),
-            "parameters": _first(quoted["parameters"]),
-            "device": ", ".join(sorted(set(quoted["device"].dropna()))),
-            "seeds": quoted["model_seed"].nunique(),
-            "trials": int((everything["stage"] == "tune").sum()),
-            "budget": _words(everything["budget"]),
-            "run_ids": tuple(quoted["run"]),
-        })  # fmt: skip
-    if not rows:
-        return pd.DataFrame(columns=[*PROTOCOL, "family", "run_ids"])
-    table = pd.DataFrame(rows)
-    ranked = [_rank(group, frame) for _, group in table.groupby(PROTOCOL, sort=True)]
+    runs = frame.joined
+    done = runs[runs["outcome"] == "completed"]
+    ranked = []
+    for keys, group in done.groupby(PROTOCOL, sort=True):
+        here = runs[_same(runs, PROTOCOL, keys)]
+        cells = [_cell(str(family), cell, here) for family, cell in group.groupby("family")]
+        known = [cell for cell in cells if cell is not None]
+        if known:
+            points = {cell.family: frame.points(list(cell.quoted["run"])) for cell in known}
+            ranked.append(_rank(_rows(frame, keys, known, points), points))
+    if not ranked:
+        return pd.DataFrame(columns=[*PROTOCOL, "family", "rank", "run_ids"])
     return pd.concat(ranked, ignore_index=True)
 
 
-def _quoted(cell: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _cell(family: str, done: pd.DataFrame, here: pd.DataFrame) -> _Cell | None:
     """Choose the runs of one family on one data set that stand for it, and name their split."""
-    confirmed = cell[(cell["stage"] == "confirm") & cell["test/bits_per_dim"].notna()]
+    everything = here[here["family"] == family]
+    confirmed = done[(done["stage"] == "confirm") & done["test/bits_per_dim"].notna()]
     if not confirmed.empty:
-        return _one_sweep(confirmed), "test"
-    chosen = cell[cell["val/bits_per_dim"].notna()].nsmallest(1, "val/bits_per_dim")
-    return chosen, TUNED_ON
+        return _Cell(family, "test", _one_sweep(confirmed), everything)
+    chosen = done[done["val/bits_per_dim"].notna()].nsmallest(1, "val/bits_per_dim")
+    return None if chosen.empty else _Cell(family, TUNED_ON, chosen, everything)
 
 
 def _one_sweep(confirmed: pd.DataFrame) -> pd.DataFrame:
@@ -83,64 +97,36 @@ def _same(runs: pd.DataFrame, columns: list[str], keys: tuple[Hashable, ...]) ->
     return (same | (runs[columns] == "")).all(axis=1)
 
 
-def _likelihood(quoted: pd.DataFrame, prefix: str) -> dict[str, float]:
-    bits, bits_se = quoted[f"{prefix}/bits_per_dim"], quoted[f"{prefix}/bits_per_dim_se"]
-    nats, excess = quoted[f"{prefix}/nats"], f"{prefix}/excess_over_entropy"
-    # bits/dim = -nats / (D ln 2): the record holds both, so D need not be asked for.
-    dimensions = float(np.round((-nats / (bits * LN2)).median()))
-    estimates = {
-        "bits_per_dim": seed_mean(bits, bits_se),
-        "nats": seed_mean(nats, bits_se * dimensions * LN2),
-        "gain": seed_mean(quoted[f"{prefix}/gain_over_gaussian"], bits_se),
-        "excess": seed_mean(quoted[excess], quoted[f"{excess}_se"]),
-    }
-    return {
-        "dimensions": dimensions,
-        **{name: estimate.mean for name, estimate in estimates.items()},
-        **{f"{name}_se": estimate.se for name, estimate in estimates.items()},
-    }
+def _rows(
+    frame: Frame, keys: tuple[Hashable, ...], cells: list[_Cell], points: Points
+) -> pd.DataFrame:
+    """Return one row a family; all by the same protocol where that can be."""
+    quoted = [cell.quoted for cell in cells]
+    timed_in_full = protocol_of(quoted, "sampling/", every_run=False)
+    inverted_in_full = protocol_of(quoted, "inversion/", every_run=True)
+    rows = []
+    for cell in cells:
+        gaussian = frame.gaussian_points(list(cell.quoted["run"]))
+        split = "test" if cell.split == "test" else "val"
+        rows.append({
+            **dict(zip(PROTOCOL, keys, strict=True)),
+            "family": cell.family,
+            "split": cell.split,
+            **likelihood(cell.quoted, split, points[cell.family], gaussian),
+            **speed(cell.quoted, FULL_PREFIX if timed_in_full else ""),
+            **inversion(cell.quoted, FULL_PREFIX if inverted_in_full else ""),
+            **labels(cell.quoted),
+            "parameters": _first(cell.quoted["parameters"]),
+            "device": words(cell.quoted["device"]),
+            "seeds": cell.quoted["model_seed"].nunique(),
+            "trials": int((cell.everything["stage"] == "tune").sum()),
+            "budget": words(cell.everything["budget"]),
+            "run_ids": tuple(cell.quoted["run"]),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def _speed(quoted: pd.DataFrame, everything: pd.DataFrame) -> dict[str, float | str]:
-    """Take speed from its own stage where it was measured alone, else from the quoted runs."""
-    alone = everything[everything["stage"] == "speed"]
-    mine = alone[alone["measures"].isin(quoted["run"])]
-    source = mine if not mine.empty else quoted
-    found: dict[str, float | str] = {}
-    for name, batch in SPEEDS.items():
-        found[name] = float(source[f"sampling/b{batch}/samples_per_second"].median())
-    found["latency_ms"] = float(source["sampling/b1/latency_ms"].median())
-    found["speed_error"] = _words(source["speed_error"])
-    found["speed_device"] = _words(source["device"])
-    found["speed_alone"] = "yes" if not mine.empty else "no"
-    return found
-
-
-def _inversion(quoted: pd.DataFrame) -> dict[str, float]:
-    return {
-        "inversion": float(quoted["inversion/flow/xzx/max"].max()),
-        "exact_share": float(quoted["inversion/exact_share"].min()),
-    }
-
-
-def _labels(quoted: pd.DataFrame) -> dict[str, str]:
-    return {
-        "log_det": _words(quoted["label.log_det"]),
-        "data_label": _words(quoted["label.data"]),
-        "inverse": _words(quoted["label.inverse"]),
-    }
-
-
-def _words(values: pd.Series) -> str:
-    return ", ".join(sorted({str(value) for value in values.dropna() if str(value)}))
-
-
-def _first(values: pd.Series) -> float:
-    known = values.dropna()
-    return float(known.iloc[0]) if len(known) else math.nan
-
-
-def _rank(group: pd.DataFrame, frame: Frame) -> pd.DataFrame:
+def _rank(group: pd.DataFrame, points: Points) -> pd.DataFrame:
     """Order one data set's families, and compare each with the best."""
     tested = group["split"] == "test"
     eligible = tested if tested.any() else pd.Series(True, index=group.index)
@@ -151,26 +137,42 @@ def _rank(group: pd.DataFrame, frame: Frame) -> pd.DataFrame:
         merit=merit,
         rank=merit.where(eligible).rank(ascending=False, method="min"),
         ranked_by="gain" if continuous else "bits_per_dim",
+        **{
+            f"interval_{end}": group[f"{'gain' if continuous else 'bits_per_dim'}_{end}"]
+            for end in ("low", "high")
+        },
     )
     group = group.sort_values(["rank", "merit"], ascending=[True, False], na_position="last")
-    best = group.iloc[0]
-    points = {row["family"]: frame.points(row["run_ids"]) for row in group.to_dict("records")}
-    against = [_behind(row, best, points) for _, row in group.iterrows()]
+    pairs = compared(group, points)
+    best = group["family"].iloc[0]
+    behind = pairs[pairs["family"] == best].set_index("other").reindex(group["family"])
+    behind = behind.set_axis(group.index)
     return group.assign(
         best=group["rank"] == 1,
-        behind_best=[estimate.mean for estimate in against],
-        behind_best_se=[estimate.se for estimate in against],
+        behind_best=behind["difference"],
+        behind_best_se=behind["se"],
+        behind_best_low=behind["low"],
+        behind_best_high=behind["high"],
+        p_holm=behind["p_holm"],
+        verdict=behind["verdict"].fillna(""),
+        front=_front(group),
     )
 
 
-def _behind(row: pd.Series, best: pd.Series, points: dict[str, pd.DataFrame | None]) -> Estimate:
-    """Return by how many bits/dim a family is behind the best; NaN where that means nothing."""
-    unknown = Estimate(math.nan, math.nan)
-    if row["family"] == best["family"] or pd.isna(row["rank"]):
-        return unknown
-    ours, theirs = points[row["family"]], points[best["family"]]
-    if ours is None or theirs is None:
-        return Estimate(row["bits_per_dim"] - best["bits_per_dim"], math.nan)
-    nats = paired_difference(theirs, ours)
-    to_bits = 1 / (row["dimensions"] * LN2)
-    return Estimate(nats.mean * to_bits, nats.se * to_bits)
+def _front(rows: pd.DataFrame) -> np.ndarray:
+    """Mark the Pareto front of likelihood, sampling time and inversion error."""
+    ranked = rows["rank"].notna()
+    times = sampling_times(rows[ranked])
+    fair = all(comparable(rows[ranked], key) for key in ("latency_ms", "inversion"))
+    if not fair or times is None:
+        return np.zeros(len(rows), bool)
+    merit = rows["merit"].where(ranked)
+    return pareto_front(
+        {"merit": merit, "time": times.reindex(rows.index), "inversion": rows["inversion"]},
+        {"merit": False, "time": True, "inversion": True},
+    )
+
+
+def _first(values: pd.Series) -> float:
+    known = values.dropna()
+    return float(known.iloc[0]) if len(known) else math.nan

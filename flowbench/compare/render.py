@@ -15,7 +15,9 @@ from flowbench.compare.columns import Column, present, written
 from flowbench.compare.fairness import Flag
 from flowbench.compare.runs import PROTOCOL
 
-FIRST_TO_GO = ("parameters", "seeds", "excess", "speed_b1024", "gain")
+FIRST_TO_GO = (
+    "parameters", "interval_low", "seeds", "p_holm", "excess", "verdict", "speed_b1024", "gain",
+)  # fmt: skip
 """Columns that a narrow terminal does without, in this order; the measure of the rank stays."""
 
 GAP = 3

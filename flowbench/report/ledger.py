@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from flowbench.compare.frame import Frame
+from flowbench.compare.runs import Frame
 
 ENDED_WELL = ("completed", "pruned")
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from flowbench.compare.frame import Frame
+from flowbench.compare.runs import Frame
 from flowbench.report.figures.layout import finished, text
 from flowbench.report.theme import looks
 
