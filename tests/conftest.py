@@ -4,6 +4,14 @@ import pytest
 from synthetic_record import demo_record, hostile_record
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory):
+    """Mirrors of records that tests read, and what else has no home of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWBENCH_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_uri(tmp_path_factory):
     """A record with a finished sweep `demo`: six families, two data sets, three seeds, failures."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flowbench.cli.show import console
+from flowbench.cli.waiting import shown
 from flowbench.errors import InputError
 
 Sweep = Annotated[str | None, typer.Argument(metavar="[SWEEP]", help="A sweep; default all runs.")]
@@ -13,6 +14,7 @@ Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="An MLflow record; default runs/mlflow.db.")
 ]
 
+READING = "reading the record"
 UNLIMITED = 1000
 """Letters in a line of what is not read in a terminal."""
 
@@ -26,12 +28,13 @@ def compare(
     """Print the leaderboard of a sweep, or of all runs."""
     from flowbench.compare import render
     from flowbench.compare.fairness import flags
-    from flowbench.compare.runs import load
     from flowbench.compare.leaderboard import leaderboard_table
+    from flowbench.compare.runs import load
 
     if as_json and as_csv:
         raise InputError("--json and --csv: one of them is allowed")
-    frame = load(_record(tracking_uri), sweep)
+    with shown(READING) as progress:
+        frame = load(_record(tracking_uri), sweep, progress)
     table = leaderboard_table(frame)
     found = flags(frame, table)
     if as_json:
@@ -57,8 +60,12 @@ def report(
 ) -> None:
     """Write the report: one HTML file, and its Markdown, LaTeX and CSV twins."""
     from flowbench.report.page import write_report
+    from flowbench.tracking.mirror import Mirror
 
-    page = write_report(_record(tracking_uri), sweep, out)
+    record = _record(tracking_uri)
+    with shown(READING) as progress:
+        Mirror(record).synchronise(progress)
+    page = write_report(record, sweep, out)
     console().print(f"report: {page}", markup=False, soft_wrap=True)
 
 
