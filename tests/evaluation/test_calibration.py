@@ -3,11 +3,12 @@ import pytest
 import torch
 from planted import Affine, Faulty, Identity
 from scipy import stats
+from small_flows import Fragile
 
 from flowbench.data.module import FlowData
 from flowbench.data.source import Rows, Source, parts_as_given
 from flowbench.evaluation.calibration import latent_calibration
-from flowbench.families.bases import LogisticBase
+from flowbench.families.bases import Base, LogisticBase
 from flowbench.families.foreign import ForeignFlow
 
 
@@ -118,8 +119,18 @@ def test_latents_that_are_no_numbers_lie_beyond_every_number(normal):
     assert found["latent/radius_p"] < 1e-10
 
 
-def test_a_users_own_flow_has_a_base_that_is_not_known(normal):
-    from small_flows import Fragile
+def test_calibrated_latents_are_flagged_as_often_as_the_level_says():
+    random = np.random.default_rng(3)
+    found = [measured(random.normal(size=(150, 4))) for _ in range(200)]
+    for name in ("latent/ks_p_min", "latent/radius_p"):
+        flagged = np.mean([each[name] < 0.05 for each in found])
+        assert flagged == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 200))
 
+
+def test_a_base_that_is_not_known_is_held_against_nothing(normal):
+    class Uniform(Base):
+        pass
+
+    assert measured(normal, Uniform(6)) == {}
     data = of_latents(normal)
     assert latent_calibration(ForeignFlow(Fragile, (6,)), data, "test") == {}
