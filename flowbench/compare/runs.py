@@ -5,18 +5,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flowbench.compare.joining import FULL_PREFIX, joined
 from flowbench.errors import InputError
 from flowbench.tracking import schema, store
 from flowbench.tracking.mirror import Mirror, Progress
 
 PROTOCOL = ["data", "data_hash", "preprocess"]
 """What two runs must share to be ranked together (beside the split)."""
+
+BATCHES = (1, 64, 1024)
+TIMINGS = ("samples_per_second", "latency_ms")
+MATCHED = {"_at_1e-4": "1e-4", "_at_1e-6": "1e-6"}
+"""Endings of the speeds of iterative samplers, by the worst error that they were timed at: in
+single precision, and in double."""
 
 METRICS = [
     *(
@@ -30,23 +38,22 @@ METRICS = [
     "inversion/flow/xzx/max", "inversion/exact_share", "inversion/points",
     *(
         f"sampling/b{batch}/{name}{error}"
-        for batch in (1, 64, 1024)
-        for name in ("samples_per_second", "latency_ms")
-        for error in ("", "_at_1e-4")
+        for batch in BATCHES
+        for name in TIMINGS
+        for error in ("", *MATCHED)
     ),
 ]  # fmt: skip
 """Metrics that the leaderboard reads; NaN where a run lacks one."""
 
-LABELS = ["log_det", "data", "inverse", "preprocess", "warnings", "event_shape", "columns"]
+LABELS = [
+    "log_det", "data", "inverse", "preprocess", "warnings", "event_shape", "columns", "protocol"
+]  # fmt: skip
 MEASURED_BASELINES = {
     "Gaussian": "gaussian",
     "Gaussian in flow coordinates": "gaussian_flow",
     "histogram": "histogram",
 }
 LN2 = math.log(2)
-MATCHED_ERROR = "_at_1e-4"
-"""Ending of the speeds of iterative samplers: measured at that worst error."""
-
 SAMPLES = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -56,22 +63,51 @@ class Frame:
 
     tracking_uri: str
     runs: pd.DataFrame
-    """Columns of `tracking.reader.read_runs`; `preprocess`, `parameters` and `budget`; every
-    metric and label that the leaderboard reads, missing ones as NaN or empty."""
+    """Every row of the record, later measurements of runs included. Columns of
+    `tracking.reader.read_runs`; `preprocess`, `parameters` and `budget`; every metric and label
+    that the leaderboard reads, missing ones as NaN or empty."""
+
+    @cached_property
+    def joined(self) -> pd.DataFrame:
+        """One row a run, later measurements joined to it, see `flowbench.compare.joining`.
+
+        `sampling/b1/latency_ms` and the like are at the matched error where the sampler is
+        iterative; `speed_error` says which, empty where it is not.
+        """
+        return quoted_speeds(joined(self.runs))
 
     def points(self, run_ids: Sequence[str]) -> pd.DataFrame | None:
         """Return log densities in nats, a row a test point and a column a run.
 
         None where a run has no per-point results, or none of its points is in all of them.
         """
-        columns = {}
+        return self._by_point(run_ids, "log_prob")
+
+    def gaussian_points(self, run_ids: Sequence[str]) -> pd.DataFrame | None:
+        """Return the Gaussian baseline's log densities of the same points, as `points` does."""
+        return self._by_point(run_ids, "gaussian")
+
+    def _by_point(self, run_ids: Sequence[str], column: str) -> pd.DataFrame | None:
+        found = []
         for run in run_ids:
-            path = self._artifact(run, schema.POINTS_ARTIFACT)
-            if path is None:
+            scores = self._scores(run)
+            if scores is None or column not in scores:
                 return None
-            columns[run] = pd.read_parquet(path).set_index("row")["log_prob"]
-        joined = pd.DataFrame(columns).dropna()
-        return joined if len(joined) else None
+            found.append(scores[column].rename(run))
+        # A score that is no number stays: it is a fault, not a point that was not measured.
+        shared = pd.concat(found, axis=1, join="inner") if found else pd.DataFrame()
+        return shared if len(shared) else None
+
+    def _scores(self, run: str) -> pd.DataFrame | None:
+        """Return a run's results by point; each is read once."""
+        if run not in self._read:
+            path = self._artifact(run, schema.POINTS_ARTIFACT)
+            self._read[run] = None if path is None else pd.read_parquet(path).set_index("row")
+        return self._read[run]
+
+    @cached_property
+    def _read(self) -> dict[str, pd.DataFrame | None]:
+        return {}
 
     def history(self, run: str, metric: str) -> pd.DataFrame:
         """Return a learning curve: columns `step` (the epoch) and `value`."""
@@ -169,13 +205,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     runs[labels] = runs[labels].astype(object).fillna("").astype(str)
     for name in METRICS:
         runs[name] = runs[name].astype(float)
-    for batch in (1, 64, 1024):
-        for measure in ("samples_per_second", "latency_ms"):
-            # An iterative sampler is quoted at its matched error, the others as they are.
-            name = f"sampling/b{batch}/{measure}"
-            runs[name] = runs[f"{name}{MATCHED_ERROR}"].fillna(runs[name])
-    matched = runs[[f"sampling/b{b}/latency_ms{MATCHED_ERROR}" for b in (1, 64, 1024)]]
-    return runs.assign(
+    return quoted_speeds(runs).assign(
         preprocess=runs["label.preprocess"],
         parameters=runs["n_parameters"],
         budget=[
@@ -184,8 +214,33 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
                 runs["budget_unit"], runs["budget_per_trial"], runs["budget_total"], strict=True
             )
         ],
-        speed_error=np.where(matched.notna().any(axis=1), "1e-4", ""),
     )
+
+
+def quoted_speeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """Quote iterative samplers at their matched error, the others as they are.
+
+    Args:
+        runs: rows with the columns of `METRICS`, and perhaps the same after `full/`.
+
+    Returns:
+        The rows with `speed_error`, for each of the two.
+    """
+    found: dict[str, pd.Series] = {}
+    for prefix in ("", FULL_PREFIX):
+        error = pd.Series("", runs.index, dtype=object)
+        for batch, timing in product(BATCHES, TIMINGS):
+            name = f"{prefix}sampling/b{batch}/{timing}"
+            if name not in runs:
+                continue
+            value = pd.Series(np.nan, runs.index)
+            for ending, words in MATCHED.items():
+                matched = runs[f"{name}{ending}"]
+                error = error.where(matched.isna() | (error != ""), words)
+                value = value.fillna(matched)
+            found[name] = value.fillna(runs[name])
+        found[f"{prefix}speed_error"] = error
+    return runs.assign(**found)
 
 
 def listed(words: str) -> list[str]:
