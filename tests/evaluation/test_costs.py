@@ -36,6 +36,14 @@ def test_a_convolution_takes_two_operations_a_weight_and_pixel():
     assert flops_of(lambda: layer(image)) == 2 * (3 * 5 * 9) * 64 * 2
 
 
+def test_products_with_vectors_count_as_well():
+    matrix, vector, start = torch.randn(6, 9), torch.randn(9), torch.randn(6)
+    assert flops_of(lambda: matrix @ vector) == 2 * 6 * 9
+    assert flops_of(lambda: torch.addmv(start, matrix, vector)) == 2 * 6 * 9
+    assert flops_of(lambda: vector @ vector) == 2 * 9
+    assert flops_of(matrix.exp) == 0
+
+
 def test_the_peak_is_what_lives_at_once_and_not_what_was_there_before():
     x = torch.randn(1000)
 

@@ -26,7 +26,7 @@ families:
 training: {batch_size: 256, warmup_steps: 1}
 evaluation: {speed_batches: [1, 8], inversion_points: 16, samples: 8}
 budget: {per_trial: 2, trials: 1}
-confirm: {seeds: 1}
+confirm: {seeds: 1, protocol: full}
 """
 
 
@@ -75,6 +75,14 @@ def test_run_tunes_confirms_measures_and_says_what_comes_next(swept):
     record = read_runs(default_tracking_uri(), "tiny").set_index("stage")
     assert record.loc["confirm", "test/bits_per_dim"] > 0
     assert record.loc["speed", "measures"] == "tiny.planar.moons.confirm-0"
+    assert list(record["label.protocol"][["tune", "confirm", "speed"]]) == ["quick", "full", "full"]
+    # What needs an idle device is left to the stage that has one.
+    assert record.loc["confirm", "inversion/far/flow/median"] >= 0
+    assert (
+        record.loc["confirm", ["training/step_ms", "sampling/b1/latency_ms_at_1e-4"]].isna().all()
+    )
+    assert record.loc["speed", "training/step_ms"] > 0
+    assert record.loc["speed", "flops/density"] >= 0
     assert any(
         name.startswith("sampling/b1/") and record.loc["speed", name] > 0 for name in record.columns
     )

@@ -90,6 +90,19 @@ def test_speed_is_written_beside_the_attempts(table, runs_home):
     assert result.labels["device"].startswith("cpu")
 
 
+def test_speed_in_full_is_measured_at_the_batch_that_the_run_was_trained_with(table, runs_home):
+    family = {**REALNVP, "hidden": [4]}
+    evaluation = {"speed_batches": [1], "protocol": "full"}
+    run, attempt = new_attempt("run", small_spec(table, family, evaluation, max_epochs=1))
+    lead(run, attempt)
+    assert attempt.result().labels["protocol"] == "full"
+    assert attempt.result().metrics["inversion/samples/flow/max_float64"] < 1e-10
+    assert measure([run]) == 0
+    result = TrialResult.model_validate_json((run.path / "speed.json").read_text())
+    assert (result.labels["protocol"], result.labels["training_batch"]) == ("full", "31")
+    assert result.metrics["density/b1/points_per_second"] > 0
+
+
 def _ask(families, data):
     question = {"name": "s", "families": families, "data": data, "data_seed": 0}
     return json.dumps(question)
