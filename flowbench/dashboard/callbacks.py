@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash
-from dash import ALL, Input, Output, State, ctx, no_update
+from dash import ALL, Input, Output, State, ctx, dcc, no_update
 from dash.development.base_component import Component
 
 from flowbench.dashboard import navigation, parts
@@ -13,7 +13,8 @@ from flowbench.dashboard.address import Address
 from flowbench.dashboard.grid import written_filters, written_order
 from flowbench.dashboard.record import Record
 from flowbench.dashboard.seen import Seen
-from flowbench.dashboard.views import VIEWS
+from flowbench.dashboard.views import runs
+from flowbench.dashboard.views.registry import VIEWS
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,26 @@ def register(app: dash.Dash, record: Record) -> None:
             filters=written_filters(filters[0]), order=written_order(columns[0])
         )
         return no_update if sorted_so == address else sorted_so.href
+
+    @app.callback(
+        Output({"grid": runs.NAME}, "getRowsResponse"),
+        Input({"grid": runs.NAME}, "getRowsRequest"), *AT,
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def rows(request: Mapping[str, Any] | None, path: str, search: str) -> Any:
+        """Hand over the rows of the table of all runs that are scrolled to."""
+        if request is None or record.snapshot is None:
+            return no_update
+        return runs.page_of(Seen(record.snapshot, Address.read(path, search)), request)
+
+    @app.callback(Output("comparable", "children"), Input({"grid": runs.NAME}, "selectedRows"), *AT)
+    def tick_runs(selected: Sequence[Mapping[str, Any]] | None, path: str, search: str) -> Any:
+        """Offer to compare the runs that are ticked."""
+        ticked = [row["run"] for row in selected or []]
+        if len(ticked) < 2:
+            return []
+        href = Address.read(path, search).beside(ticked).href
+        return dcc.Link(f"compare {len(ticked)} runs", href=href, className="export")
 
 
 def version(record: Record, address: Address) -> str:

@@ -12,7 +12,7 @@ from flowbench.compare.render import no_formula
 from flowbench.dashboard.address import Address
 from flowbench.dashboard.record import Record
 from flowbench.dashboard.seen import Seen
-from flowbench.dashboard.views import VIEWS
+from flowbench.dashboard.views.registry import VIEWS
 
 
 def offer_downloads(server: flask.Flask, record: Record) -> None:

@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from flowbench.dashboard import parts
 from flowbench.dashboard.address import Address
 from flowbench.dashboard.record import Record
-from flowbench.dashboard.views import VIEWS
+from flowbench.dashboard.views.registry import VIEWS
 
 
 def navigation(address: Address) -> list[Component]:

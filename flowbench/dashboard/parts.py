@@ -10,7 +10,9 @@ from dash.development.base_component import Component
 from flowbench.dashboard.address import Address
 from flowbench.dashboard.export import table_href
 from flowbench.dashboard.picture import Picture
-from flowbench.report.tables import Table
+from flowbench.report.figures.samples import Panel
+from flowbench.report.sections import data_uri
+from flowbench.report.tables import Table, Titled
 from flowbench.report.theme import looks
 
 GRAPH: Any = {"displaylogo": False, "displayModeBar": False, "responsive": True}
@@ -104,6 +106,36 @@ def table(content: Table, links: Mapping[str, str] | None = None) -> Component:
     return html.Div(
         html.Table([html.Thead(html.Tr(head)), html.Tbody(body)]), className="scroll", tabIndex=0
     )
+
+
+def titled(content: Titled, address: Address, name: str, title: str) -> Component:
+    """Return a table of the report under its title, with its CSV.
+
+    Args:
+        content: the table.
+        address: where it is seen.
+        name: of its CSV in this view.
+        title: what it is called here.
+    """
+    link = html.A("CSV", href=table_href(address, name), className="export")
+    return card(
+        title, table(content.table), html.P(content.note, className="note"),
+        html.P(link, className="exports"),
+    )  # fmt: skip
+
+
+def gallery(title: str, panels: Sequence[Panel], note: str) -> Component | None:
+    """Return pictures of samples side by side, None where there are none."""
+    if not panels:
+        return None
+    shown = [
+        html.Div([
+            html.P(panel.name if panel.name in ("", "data") else family(panel.name)),
+            html.Img(src=data_uri(panel.image, "image/png"), alt=panel.name or "marginals"),
+        ])
+        for panel in panels
+    ]  # fmt: skip
+    return card(title, html.Div(shown, className="panels"), html.P(note, className="note"))
 
 
 def family(name: str) -> Component:

@@ -1,8 +1,6 @@
 """The dashboard's server: threads of one process, on this machine's own address."""
 
-import errno
 import logging
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +8,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from flowbench.dashboard.app import make_app
 from flowbench.dashboard.record import Record
-from flowbench.errors import InputError
+from flowbench.serving import listening
 
 
 @contextmanager
@@ -27,10 +25,9 @@ def serving(tracking_uri: str, host: str, port: int) -> Iterator[BaseWSGIServer]
     """
     # A line a request is for servers that others use.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    listener = _listening(host, port)
-    record = Record(tracking_uri)
-    app = make_app(record, host)
-    with listener:
+    with listening(host, port) as listener:
+        record = Record(tracking_uri)
+        app = make_app(record, host)
         server = make_server(
             host, listener.getsockname()[1], app.server, threaded=True, fd=listener.fileno()
         )
@@ -40,19 +37,3 @@ def serving(tracking_uri: str, host: str, port: int) -> Iterator[BaseWSGIServer]
         finally:
             record.stop()
             server.server_close()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except socket.gaierror:
-        raise InputError(f"--host {host}: no address of this machine") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise InputError(
-                f"--port {port}: another program listens there; --port 0 takes a free one"
-            ) from None
-        if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES):
-            raise InputError(f"--host {host} --port {port}: {error.strerror}") from None
-        raise

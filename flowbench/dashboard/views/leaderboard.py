@@ -14,7 +14,7 @@ from flowbench.dashboard import parts
 from flowbench.dashboard.export import report_href, table_href
 from flowbench.dashboard.grid import NUMBER, WORDS, grid
 from flowbench.dashboard.seen import Seen
-from flowbench.dashboard.views.base import View
+from flowbench.dashboard.views.base import MOST_GROUPS, View
 from flowbench.report.tables import best_rows
 from flowbench.report.theme import looks
 from flowbench.report.words import best_likelihood, fastest, most_exact
@@ -33,7 +33,7 @@ def show(seen: Seen) -> Component:
     return parts.page(
         TITLE,
         QUESTION,
-        *[html.P(_answer(seen, group), className="answer") for group in whole_groups(seen)],
+        *[html.P(words, className="answer") for words in answers(seen)],
         html.Div(
             [
                 html.A("CSV", href=table_href(seen.address, NAME), className="export"),
@@ -66,15 +66,15 @@ def whole_groups(seen: Seen) -> list[pd.DataFrame]:
     ]
 
 
-def _answer(seen: Seen, rows: pd.DataFrame) -> str:
-    pairs = of_group(seen.snapshot.differences(seen.address.sweep), rows)
-    said = (best_likelihood(rows, pairs), most_exact(rows), fastest(rows))
-    return " ".join(sentence for sentence in said if sentence)
-
-
-def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what a table has on the data set of some rows of the leaderboard."""
-    return table[(table[PROTOCOL] == rows[PROTOCOL].iloc[0]).all(axis=1)]
+def answers(seen: Seen) -> list[str]:
+    """Say for each shown data set which family serves it best."""
+    pairs = seen.snapshot.differences(seen.address.sweep)
+    return [
+        " ".join(filter(None, (
+            best_likelihood(rows, seen.of_group(pairs, rows)), most_exact(rows), fastest(rows),
+        )))
+        for rows in whole_groups(seen)[:MOST_GROUPS]
+    ]  # fmt: skip
 
 
 def columns(rows: pd.DataFrame) -> list[dict[str, Any]]:

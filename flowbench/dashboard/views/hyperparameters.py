@@ -1,0 +1,47 @@
+"""The whole search: every trial over its hyperparameters, and which of them mattered."""
+
+import pandas as pd
+
+from flowbench.dashboard.picture import Picture
+from flowbench.dashboard.seen import Seen
+from flowbench.dashboard.views.base import each_group, figure_view
+from flowbench.report.figures.parallel_coordinates import (
+    parallel_coordinates_data,
+    parallel_coordinates_figure,
+)
+from flowbench.report.figures.parameter_importance import (
+    parameter_importance_data,
+    parameter_importance_figure,
+)
+
+
+def _pictures(seen: Seen, rows: pd.DataFrame) -> list[Picture]:
+    chosen = seen.address.families
+    found = []
+    lines = parallel_coordinates_data(seen.runs, rows, chosen[0] if len(chosen) == 1 else None)
+    if lines["axis"].nunique() > 1:
+        found.append(Picture(
+            "parallel-coordinates", "Every trial of the search",
+            "A line a trial, the best fifth of each family bold. The axes are the hyperparameters"
+            " that all shown families searched; choose one family to see all of its own.",
+            lines, parallel_coordinates_figure, wide=True,
+        ))  # fmt: skip
+    importance = parameter_importance_data(seen.runs, rows)
+    if len(importance):
+        found.append(Picture(
+            "importance", "Which hyperparameters mattered",
+            "Share of the error that shuffling each adds to a random forest of the family's"
+            " trials.",
+            importance, parameter_importance_figure, wide=True,
+        ))  # fmt: skip
+    return found
+
+
+VIEW = figure_view(
+    "hyperparameters",
+    "Hyperparameters",
+    "Where do good trials lie, and which hyperparameters decide?",
+    lambda seen: each_group(seen, _pictures),
+    "No family has enough finished trials that differ.",
+    part="Why",
+)
