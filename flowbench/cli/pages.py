@@ -47,6 +47,7 @@ def optuna(
     with serving(host, port) as server:
         _announce("Optuna", address(host, server.port), host)
         server.serve_forever()
+        raise KeyboardInterrupt  # which ended it, and which it keeps to itself
 
 
 def _announce(what: str, where: str, host: str) -> None:

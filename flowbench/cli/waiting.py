@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def shown(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far something is, on stderr; nothing where it never says that it takes long.
+    """Show how far something is in a terminal; nothing where it never says that it takes long.
 
     Args:
         what: it is: `reading the record`.
@@ -21,7 +21,8 @@ def shown(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    screen = Console(stderr=True)
+    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
     task = bar.add_task(what, total=None)
 
     def advance(done: int, total: int) -> None:
@@ -31,4 +32,5 @@ def shown(what: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -29,12 +29,12 @@ def serving(host: str, port: int) -> "Iterator[BaseWSGIServer]":
     storage = Storage()
     if not storage.shared and not (home() / "optuna.db").is_file():
         raise InputError(f"{home() / 'optuna.db'}: no studies yet; a sweep makes them")
-    from optuna_dashboard import wsgi
-    from werkzeug.serving import make_server
-
-    # A line a request is for servers that others use.
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with listening(host, port) as listener:
+        from optuna_dashboard import wsgi
+        from werkzeug.serving import make_server
+
+        # A line a request is for servers that others use.
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
         app = guarded(wsgi(storage.studies()), host)
         number, descriptor = listener.getsockname()[1], listener.fileno()
         server = make_server(host, number, app, threaded=True, fd=descriptor)

@@ -46,9 +46,9 @@ def serving(tracking_uri: str, host: str, port: int) -> Iterator["MlflowServer"]
     """
     if not exists(tracking_uri):
         raise InputError(f"{tracking_uri}: no such record; a run or a sweep makes it")
-    connect(tracking_uri)  # which makes or migrates the tables under our lock
     with listening(host, port) as found:
         port = found.getsockname()[1]
+    connect(tracking_uri)  # which makes or migrates the tables under our lock
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as directory:
         server = MlflowServer(tracking_uri, host, port, log.fileno(), Path(directory))
         try:
