@@ -46,6 +46,7 @@ class RecordedRun:
     metrics: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
     curve: list[float] = field(default_factory=list)
     points: pd.DataFrame | None = None
     samples: tuple[np.ndarray, np.ndarray] | None = None
@@ -89,7 +90,8 @@ class Record:
         now = int(time.time() * 1000)
         points = [Metric(k, v, now, 20) for k, v in run.metrics.items()]
         points += [Metric("val/bits_per_dim", v, now, i + 1) for i, v in enumerate(run.curve)]
-        parameters = [Param("family.name", run.family[:200])]
+        stated = {"family.name": run.family[:200], **run.parameters}
+        parameters = [Param(key, value) for key, value in stated.items()]
         self.client.log_batch(made.info.run_id, points, parameters)
         local = self.directory / "outbox"
         local.mkdir(exist_ok=True)

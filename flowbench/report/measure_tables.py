@@ -9,7 +9,7 @@ import pandas as pd
 from flowbench.compare.runs import Frame
 from flowbench.report.measured import FULL, measurements
 from flowbench.report.measures import TABLES, Measure, MeasureTable
-from flowbench.report.tables import Cell, Table
+from flowbench.report.tables import Cell, Table, Titled
 
 KEYS = ["family", "subject", "seeds", "protocol"]
 
@@ -32,7 +32,7 @@ class Measured:
         if len(protocols) > 1:
             quick = self.data[self.data["protocol"] != FULL]["family"].unique()
             return f"{self.kind.note} Full protocol, but quick for {', '.join(quick)}."
-        return f"{self.kind.note} Quick protocol: `flowbench evaluate --full` measures the rest."
+        return f"{self.kind.note} Quick protocol."
 
     @property
     def table(self) -> Table:
@@ -50,6 +50,11 @@ class Measured:
         meanings = [""] * (1 + about) + [m.meaning for m in measures]
         numbers = [False] * (1 + about) + [True] * len(measures)
         return Table(tuple(titles), tuple(meanings), tuple(rows), tuple(numbers))
+
+    @property
+    def titled(self) -> Titled:
+        """The table as a report sets it."""
+        return Titled(self.kind.name, self.kind.title, self.note, self.table, self.data)
 
     def _best(self, measure: Measure) -> list[bool]:
         """Mark the best family of a subject, among those measured by the same protocol."""
@@ -95,9 +100,6 @@ def _rows(
             for subject, values in found.items()
             if not all(math.isnan(values[m.metric]) for m in kind.own)
         }
-        if len(known) > 1:
-            # The frame quotes an iterative sampler's matched speed under the bare name too.
-            known.pop("", None)
         about = {"family": row["family"], "seeds": len(behind), "protocol": protocol}
         yield from ({**about, "subject": subject, **values} for subject, values in known.items())
 

@@ -185,11 +185,11 @@ JACOBIAN = MeasureTable(
 def _timed(batch: int) -> tuple[Measure, ...]:
     name, at = f"sampling/b{batch}", f"batch {batch:,}"
     return (
-        Measure(f"{name}/latency_ms{{}}", f"ms, {at}", "time of a batch", number, "median", "low"),
+        Measure(f"{name}/latency_ms{{}}", f"ms, {at}", "time of a batch", number, "median"),
         Measure(f"{name}/latency_ms_iqr{{}}", f"IQR, {at}", "interquartile range of that time",
                 number, "median"),
         Measure(f"{name}/samples_per_second{{}}", f"samples/s, {at}", "throughput", number,
-                "median", "high"),
+                "median"),
     )  # fmt: skip
 
 

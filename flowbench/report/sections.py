@@ -1,43 +1,19 @@
-"""What the report says of one data set: its sentence, leaderboard, figures and samples."""
+"""What the report says of one data set: its sentences, tables, figures and samples."""
 
 import base64
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import pandas as pd
-import plotly.graph_objects as go
-from matplotlib.figure import Figure
 
-from flowbench.compare.frame import Frame, listed
-from flowbench.report import static, tables
+from flowbench.compare.runs import Frame, listed
+from flowbench.report import pictures, tables
+from flowbench.report.comparisons import Comparisons, pairs_table, tuned_table
 from flowbench.report.figures import samples
-from flowbench.report.figures.learning_curves import learning_curves_data, learning_curves_figure
-from flowbench.report.figures.likelihood import likelihood_data, likelihood_figure
-from flowbench.report.figures.trade_off import trade_off_data, trade_off_figure
-from flowbench.report.words import answer
+from flowbench.report.measure_tables import measured_tables
+from flowbench.report.words import statements
 from flowbench.spec.sweep import slug
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure of the page: live where there is a Plotly figure, still elsewhere."""
-
-    name: str
-    """Fit for a file name."""
-    title: str
-    caption: str
-    data: pd.DataFrame
-    """The tidy table that it draws."""
-    still: Figure
-    live: go.Figure
-    wide: bool = False
-
-    @cached_property
-    def svg(self) -> bytes:
-        """The still figure as SVG; drawing it takes a second, so it is drawn once."""
-        return static.svg(self.still)
 
 
 @dataclass(frozen=True)
@@ -47,66 +23,50 @@ class Section:
     id: str
     """Fit for a file name and an address."""
     data: str
-    answer: str
+    statements: tuple[str, ...]
     facts: tuple[str, ...]
     leaderboard: tables.Table
     paper: tables.Table
     """The leaderboard in few enough columns for a printed page."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[pictures.Picture, ...]
+    tables: tuple[tables.Titled, ...]
     panels: tuple[samples.Panel, ...]
     panels_note: str
 
 
-def section(frame: Frame, rows: pd.DataFrame, number: int) -> Section:
-    """Build the section of one data set from its rows of the leaderboard."""
+def section(frame: Frame, rows: pd.DataFrame, number: int, compared: Comparisons) -> Section:
+    """Build the section of one data set.
+
+    Args:
+        frame: all runs.
+        rows: the data set's rows of the leaderboard.
+        number: of the section.
+        compared: the other tables of `flowbench.compare`.
+    """
     data = str(rows["data"].iloc[0])
     split = "test" if (rows["split"] == "test").any() else "val"
     baselines = frame.baselines(data, split, float(rows["dimensions"].iloc[0]))
-    panels, note = _panels(frame, rows)
+    panels, note = sample_panels(frame, rows)
+    mine = compared.of(rows)
     return Section(
         id=f"{number}-{slug(data)}",
         data=data,
-        answer=answer(rows),
-        facts=_facts(frame, rows, baselines),
+        statements=statements(rows, mine.pairs, mine.winners, mine.tuned),
+        facts=_facts(rows, baselines),
         leaderboard=tables.leaderboard(rows),
         paper=tables.leaderboard(rows, compact=True),
-        pictures=tuple(_pictures(frame, rows, baselines)),
+        pictures=tuple(pictures.of_data_set(frame, rows, baselines, compared.best_after)),
+        tables=(
+            *pairs_table(mine.pairs),
+            *tuned_table(mine.tuned),
+            *(measured.titled for measured in measured_tables(frame, rows)),
+        ),
         panels=tuple(panels),
         panels_note=note,
     )
 
 
-def _pictures(frame: Frame, rows: pd.DataFrame, baselines: dict[str, float]) -> list[Picture]:
-    likelihood = likelihood_data(rows)
-    trade_off = trade_off_data(rows)
-    curves = learning_curves_data(frame, rows)
-    made = [
-        Picture(
-            "likelihood", "How well it models the data",
-            "Bars are two standard errors to each side. "
-            + ("More is better." if likelihood["measure"].iloc[0] == "gain" else "Less is better."),
-            likelihood, static.likelihood_static(likelihood, baselines),
-            likelihood_figure(likelihood, baselines),
-        )
-    ]  # fmt: skip
-    if len(trade_off):
-        made.append(Picture(
-            "trade-off", "Likelihood against sampling speed",
-            "Colour is the largest inversion error; dark is more exact. The dashed line joins the"
-            " Pareto front: no other family is better in both.",
-            trade_off, static.trade_off_static(trade_off), trade_off_figure(trade_off),
-        ))  # fmt: skip
-    if len(curves):
-        made.append(Picture(
-            "curves", "Learning curves",
-            "Validation bits/dim of the runs that the leaderboard quotes, one line a seed.",
-            curves, static.learning_curves_static(curves), learning_curves_figure(curves),
-            wide=True,
-        ))  # fmt: skip
-    return made
-
-
-def _panels(frame: Frame, rows: pd.DataFrame) -> tuple[list[samples.Panel], str]:
+def sample_panels(frame: Frame, rows: pd.DataFrame) -> tuple[list[samples.Panel], str]:
     """Draw samples of the first quoted run of each family that kept any."""
     real, drawn = None, {}
     for row in rows.to_dict("records"):
@@ -133,7 +93,7 @@ def _panels(frame: Frame, rows: pd.DataFrame) -> tuple[list[samples.Panel], str]
     ), "Unselected samples of one seed each, beside held-out data."
 
 
-def _facts(frame: Frame, rows: pd.DataFrame, baselines: dict[str, float]) -> tuple[str, ...]:
+def _facts(rows: pd.DataFrame, baselines: dict[str, float]) -> tuple[str, ...]:
     dimensions = rows["dimensions"].iloc[0]
     facts = [
         "" if math.isnan(dimensions) else f"{int(dimensions):,} dimensions",

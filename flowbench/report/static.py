@@ -10,10 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from flowbench.report.figures.layout import MEASURES, SMALLEST
 from flowbench.report.figures.likelihood import shown_baselines
+from flowbench.report.figures.lipschitz_map import lipschitz_ticks
 from flowbench.report.figures.trade_off import labels_above
+from flowbench.report.figures.trials import gap
 from flowbench.report.theme import looks
 
 # A fixed salt and no date: the same numbers give the same file, byte for byte.
@@ -102,6 +105,25 @@ def learning_curves_static(data: pd.DataFrame) -> Figure:
             axes.legend(frameon=False, fontsize=8, ncols=2)
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation bits/dim")
+    return figure
+
+
+def lipschitz_map_static(data: pd.DataFrame) -> Figure:
+    """Draw `lipschitz_map_data`: a square a place, coloured by bits/dim."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure(6.4, 3.8)
+        places = data["lipschitz"].map(gap)
+        drawn = axes.scatter(
+            places, data["depth"], c=data["bits_per_dim"], cmap="viridis", marker="s", s=130,
+            edgecolors="#808890", linewidths=0.6,
+        )  # fmt: skip
+        ticks = lipschitz_ticks(data)
+        axes.set_xticks([gap(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("Lipschitz bound L of a block (even in log(1 - L))")
+        axes.set_ylabel("depth (blocks)")
+        axes.margins(0.08)
+        figure.colorbar(drawn, ax=axes, label="validation bits/dim")
     return figure
 
 

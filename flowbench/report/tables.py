@@ -1,12 +1,14 @@
 """Tables as HTML cells, Markdown and LaTeX; every text of a user escaped for each."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from flowbench.compare.columns import present, written
+from flowbench.compare.comparable import comparable
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,18 @@ class Table:
     """Which columns are set to the right."""
 
 
+@dataclass(frozen=True)
+class Titled:
+    """A table of the page, and the numbers that it shows."""
+
+    name: str
+    """Fit for a file name."""
+    title: str
+    note: str
+    table: Table
+    data: pd.DataFrame
+
+
 def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
     """Set one data set's leaderboard, the best of each ranked column marked."""
     columns = present(rows, compact=compact)
@@ -49,11 +63,10 @@ def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
 def best_rows(rows: pd.DataFrame, key: str, good: str | None) -> list[bool]:
     """Mark the best of a column among the ranked rows; none where ranking would be unfair.
 
-    Speeds of different devices are never ranked together.
+    What was not measured alike is never ranked together.
     """
     nobody = [False] * len(rows)
-    timed = key.startswith("speed_b") or key == "latency_ms"
-    if good is None or (timed and rows["speed_device"].nunique() > 1):
+    if good is None or not comparable(rows, key):
         return nobody
     values = rows[key].where(rows["rank"].notna())
     if values.nunique() < 2:  # alone, or all alike
@@ -62,14 +75,36 @@ def best_rows(rows: pd.DataFrame, key: str, good: str | None) -> list[bool]:
 
 
 def plain(frame: pd.DataFrame) -> Table:
-    """Set a frame of texts and numbers as it is."""
+    """Set a frame of texts and numbers; numbers with a fraction get four significant digits."""
     numbers = tuple(bool(pd.api.types.is_numeric_dtype(frame[c])) for c in frame.columns)
     rows = tuple(
-        tuple(Cell("" if pd.isna(v) else str(v), n) for v, n in zip(row, numbers, strict=True))
+        tuple(Cell(_plain(v), n) for v, n in zip(row, numbers, strict=True))
         for row in frame.itertuples(index=False)
     )
-    header = tuple(str(c) for c in frame.columns)
+    header = tuple(str(c).replace("_", " ") for c in frame.columns)
     return Table(header, ("",) * len(header), rows, numbers)
+
+
+def excerpt(frame: pd.DataFrame, rows: int) -> Table:
+    """Set the first rows of a frame, and say how many there are more."""
+    table = plain(frame.iloc[:rows])
+    if len(frame) <= rows:
+        return table
+    more = Cell(f"and {len(frame) - rows:,} more rows in the CSV file")
+    return replace(table, rows=(*table.rows, (more, *[Cell("")] * (len(table.header) - 1))))
+
+
+def sentences(words: Sequence[str]) -> Table:
+    """Set one sentence a row."""
+    return Table(("sentence",), ("",), tuple((Cell(sentence),) for sentence in words), (False,))
+
+
+def _plain(value: object) -> str:
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 
 def markdown(table: Table) -> str:

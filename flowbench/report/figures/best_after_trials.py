@@ -35,7 +35,7 @@ def best_after_trials_figure(data: pd.DataFrame) -> go.Figure:
         mine = data[data["family"] == family].sort_values("trials")
         figure.add_trace(go.Scatter(
             x=[*mine["trials"], *mine["trials"][::-1]], y=[*mine["low"], *mine["high"][::-1]],
-            fill="toself", fillcolor=look.colour, opacity=0.12, line={"width": 0},
+            fill="toself", fillcolor=look.colour, opacity=0.08, line={"width": 0},
             mode="lines", hoverinfo="skip", legendgroup=text(family), showlegend=False,
             name=text(family),
         ))  # fmt: skip

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from flowbench.report.figures.layout import finished, text, two_errors
+from flowbench.report.figures.layout import finished, powers, text, two_errors
 from flowbench.report.theme import looks
 
 SIZE = "param.data.train_size"
@@ -58,6 +58,9 @@ def excess_against_train_size_figure(data: pd.DataFrame) -> go.Figure:
                 hovertemplate="%{x:,}: %{y:.4f} nats<extra></extra>",
             ))  # fmt: skip
     unit = "share of the training split" if (data["train_size"] <= 1).any() else "training points"
-    figure.update_xaxes(title=unit, type="log")
-    figure.update_yaxes(title="excess over the entropy (nats)", type="log")
+    sizes = sorted(set(data["train_size"]))
+    figure.update_xaxes(
+        title=unit, type="log", tickvals=sizes, ticktext=[f"{size:,.4g}" for size in sizes]
+    )
+    figure.update_yaxes(powers("excess over the entropy (nats)"))
     return finished(figure, height=400)

@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from flowbench.compare.runs import Frame
-from flowbench.report.figures.layout import SMALLEST, finished, text
+from flowbench.report.figures.layout import SMALLEST, finished, powers, text
 from flowbench.report.figures.trials import with_parameter
 from flowbench.report.measured import measurements
 from flowbench.report.theme import looks
@@ -55,12 +55,15 @@ def inversion_curve_figure(data: pd.DataFrame) -> go.Figure:
                 continue
             bound = f"{family}, L^k/(1-L) for L = {mine['lipschitz'].iloc[0]:.2g}"
             figure.add_trace(go.Scatter(
-                x=shown["iterations"], y=shown[column].clip(lower=SMALLEST), mode="lines+markers",
+                x=shown["iterations"], y=shown[column].clip(lower=SMALLEST),
+                mode="lines" if column == "bound" else "lines+markers",
                 name=text(f"{family}, {words}" if words else bound, longest=60),
                 line={"color": look.colour, "dash": dash, "width": 1.6},
-                marker={"symbol": look.symbol, "size": 0 if column == "bound" else 6},
+                marker={"symbol": look.symbol, "size": 6},
                 hovertemplate="%{x} iterations: %{y:.2e}<extra></extra>",
             ))  # fmt: skip
-    figure.update_xaxes(title="iterations", type="log")
-    figure.update_yaxes(title="error of decode(encode(x))", type="log", exponentformat="power")
+    figure.update_xaxes(
+        title="iterations", type="log", tickvals=list(ITERATIONS), ticktext=list(ITERATIONS)
+    )
+    figure.update_yaxes(powers("error of decode(encode(x))"), dtick=2)
     return finished(figure, height=420)

@@ -50,3 +50,15 @@ def finished(figure: go.Figure, height: int, *, legend: bool = True) -> go.Figur
     figure.update_xaxes(showgrid=True, zeroline=False, automargin=True)
     figure.update_yaxes(showgrid=True, zeroline=False, automargin=True)
     return figure
+
+
+def powers(axis: str = "") -> dict[str, object]:
+    """Return a logarithmic axis that names powers of ten only.
+
+    Args:
+        axis: its title.
+    """
+    return {
+        "title": axis, "type": "log", "dtick": 1, "exponentformat": "power",
+        "minor": {"dtick": "D1", "showgrid": False, "ticklen": 3, "ticks": "outside"},
+    }  # fmt: skip

@@ -37,7 +37,7 @@ def lipschitz_map_figure(data: pd.DataFrame) -> go.Figure:
         "<br>%{customdata[2]} runs<extra></extra>",
     ))  # fmt: skip
     figure.update_layout(coloraxis={
-        "colorscale": "Viridis", "reversescale": True,
+        "colorscale": "Viridis",
         "colorbar": {
             "title": {"text": "validation bits/dim", "side": "right"}, "thickness": 12,
             "outlinewidth": 0,

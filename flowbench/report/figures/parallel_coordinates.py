@@ -107,11 +107,12 @@ def parallel_coordinates_figure(data: pd.DataFrame) -> go.Figure:
                 font={"size": 11}, yshift=0 if 0 < position < 1 else 8 * (2 * position - 1),
             )  # fmt: skip
     names = [text(axis.replace("_", " ")) for axis in axes]
+    finished(figure, height=420)
     figure.update_xaxes(
-        tickvals=list(place.values()), ticktext=names, range=[-0.1, len(axes) - 0.6]
-    )
-    figure.update_yaxes(visible=False, range=[-0.1, 1.1])
-    return finished(figure, height=420)
+        tickvals=list(place.values()), ticktext=names, range=[-0.1, len(axes) - 0.6],
+        showgrid=False,
+    )  # fmt: skip
+    return figure.update_yaxes(visible=False, range=[-0.1, 1.1])
 
 
 def _ends(axis: pd.DataFrame) -> dict[str, float]:

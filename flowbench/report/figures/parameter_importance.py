@@ -84,6 +84,6 @@ def parameter_importance_figure(data: pd.DataFrame) -> go.Figure:
         xgap=2, ygap=2, hoverongaps=False,
         hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
     ))  # fmt: skip
+    finished(figure, height=130 + 42 * len(families), legend=False)
     figure.update_xaxes(showgrid=False, side="top")
-    figure.update_yaxes(showgrid=False, autorange="reversed")
-    return finished(figure, height=130 + 42 * len(families), legend=False)
+    return figure.update_yaxes(showgrid=False, autorange="reversed")

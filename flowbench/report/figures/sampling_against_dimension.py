@@ -3,8 +3,8 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from flowbench.report.figures.layout import finished, text
-from flowbench.report.figures.trade_off import common_batch
+from flowbench.compare.comparable import common_batch
+from flowbench.report.figures.layout import finished, powers, text
 from flowbench.report.theme import looks
 
 
@@ -17,9 +17,9 @@ def sampling_against_dimension_data(table: pd.DataFrame) -> pd.DataFrame:
         table: the whole leaderboard.
     """
     columns = ["family", "data", "dimensions", "batch", "device", "ms_per_sample"]
-    if "speed_device" not in table:
+    batch = common_batch(table) if "speed_device" in table else None
+    if batch is None:
         return pd.DataFrame(columns=columns)
-    batch = common_batch(table)
     timed = table[table[f"speed_b{batch}"].notna() & table["dimensions"].notna()]
     device = timed["speed_device"].mode()
     timed = timed[timed["speed_device"].isin(device.iloc[:1])]
@@ -41,7 +41,10 @@ def sampling_against_dimension_figure(data: pd.DataFrame) -> go.Figure:
             customdata=mine[["data"]].map(text).to_numpy(),
             hovertemplate="%{customdata[0]}, D = %{x:,}: %{y:.3g} ms<extra></extra>",
         ))  # fmt: skip
-    figure.update_xaxes(title="dimensions D", type="log")
+    sizes = sorted(set(data["dimensions"]))
+    figure.update_xaxes(
+        title="dimensions D", type="log", tickvals=sizes, ticktext=[f"{d:,.0f}" for d in sizes]
+    )
     batch = int(data["batch"].iloc[0])
-    figure.update_yaxes(title=f"ms a sample at batch {batch:,}", type="log")
+    figure.update_yaxes(powers(f"ms a sample at batch {batch:,}"))
     return finished(figure, height=400)

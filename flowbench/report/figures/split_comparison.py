@@ -38,5 +38,7 @@ def split_comparison_figure(data: pd.DataFrame) -> go.Figure:
             ))  # fmt: skip
     figure.update_layout(scattermode="group", scattergap=0.5)
     figure.update_xaxes(title="coupling split", type="category")
-    figure.update_yaxes(title="validation bits/dim")
+    low, high = float(data["bits_per_dim"].min()), float(data["bits_per_dim"].max())
+    pad = 0.05 * max(high - low, 1e-6)
+    figure.update_yaxes(title="validation bits/dim", range=[low - pad, high + pad])
     return finished(figure, height=400)

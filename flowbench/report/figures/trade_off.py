@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from flowbench.compare.comparable import common_batch
 from flowbench.compare.statistics import pareto_front
 from flowbench.report.figures.layout import (
     MEASURES,
@@ -19,13 +20,13 @@ from flowbench.report.theme import looks
 def trade_off_data(rows: pd.DataFrame) -> pd.DataFrame:
     """Return likelihood, sampling speed and inversion error of one data set's families.
 
-    The speed is that of the largest batch that every family was measured at, so that no two
+    The speed is that of the largest batch that most families were measured at, so that no two
     points of the figure were made at different batches. `front` marks the Pareto front of
     likelihood and speed.
     """
     measure = str(rows["ranked_by"].iloc[0])
     rows = rows[rows["rank"].notna()]
-    batch = common_batch(rows)
+    batch = common_batch(rows) or 1
     data = pd.DataFrame({
         "family": rows["family"], "measure": measure, "value": rows[measure],
         "se": rows[f"{measure}_se"], "batch": batch, "speed": rows[f"speed_b{batch}"],
@@ -53,7 +54,7 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
         mine = data["family"] == family
         figure.add_trace(go.Scatter(
             x=data["speed"][mine], y=data["value"][mine], mode="markers+text", name=text(family),
-            text=[text(family)], showlegend=False,
+            text=[text(family)], showlegend=False, cliponaxis=False,
             textposition="top center" if above[family] else "bottom center",
             error_y={"type": "data", "array": data["se"][mine].map(two_errors), "thickness": 1.2,
                      "color": look.colour},
@@ -75,11 +76,12 @@ def trade_off_figure(data: pd.DataFrame) -> go.Figure:
 
 
 def labels_above(data: pd.DataFrame) -> dict[str, bool]:
-    """Put names above and below their points in turn, so that neighbours do not overprint."""
-    return {family: i % 2 == 0 for i, family in enumerate(data.sort_values("speed")["family"])}
-
-
-def common_batch(rows: pd.DataFrame) -> int:
-    """Return the batch that most rows were timed at, the largest of several."""
-    timed = {batch: int(rows[f"speed_b{batch}"].notna().sum()) for batch in (1024, 64, 1)}
-    return max(timed, key=lambda batch: timed[batch])
+    """Put a name above its point where its nearest neighbour lies below it, else beneath."""
+    places = np.stack([np.log(data["speed"]), data["value"]], axis=1)
+    spread = np.ptp(places, axis=0) if len(places) else np.ones(2)
+    places = places / np.where(spread > 0, spread, 1.0)
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    nearest = places[apart.argmin(axis=1)] if len(places) > 1 else places - 1
+    above = places[:, 1] >= nearest[:, 1]
+    return dict(zip(data["family"], map(bool, above), strict=True))
