@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
 """Of every interval."""
@@ -25,7 +25,7 @@ class Estimate:
     @property
     def half_width(self) -> float:
         """Half of the 95 % interval; NaN where the error is unknown."""
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.df)) * self.se
+        return float(stdtrit(self.df, (1 + LEVEL) / 2)) * self.se
 
     @property
     def low(self) -> float:
@@ -178,7 +178,7 @@ def p_value(estimate: Estimate) -> float:
     """Return the two-sided p of a t-test that the mean is 0; NaN where the error is unknown."""
     if not estimate.se > 0:
         return math.nan
-    return float(2 * stats.t.sf(abs(estimate.mean) / estimate.se, estimate.df))
+    return float(2 * stdtr(estimate.df, -abs(estimate.mean) / estimate.se))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
