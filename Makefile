@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --progress-bar on
 
-.PHONY: demo test test-data test-integration integration-packages test-gpu wheels bench lint format type-check install clean
+.PHONY: demo test test-data test-integration integration-packages test-gpu wheels bench classifiers lint format type-check install clean
 
 install: $(VENV)/.developing
 
@@ -69,6 +69,9 @@ wheels: install  ## what `make test-gpu` adds to a machine's torch, into WHEELS;
 bench: install  ## the sweep engine's figures, and what they mean for 1,000 GPUs: about eight minutes
 	$(BIN)/python -m benchmarks.sweep_engine
 	$(BIN)/python -m benchmarks.scaling
+
+classifiers: install  ## trains what samples are scored by, committed: about ten minutes of one core
+	OMP_NUM_THREADS=1 $(BIN)/python -m flowbench.evaluation.train_classifiers
 
 lint: install type-check
 	$(BIN)/ruff check .
