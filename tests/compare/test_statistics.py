@@ -32,7 +32,9 @@ def mean_squares(scores):
     """The two-way analysis of variance without replication, by least squares."""
     long = scores.rename_axis("point").reset_index().melt("point", var_name="seed", value_name="y")
     table = anova_lm(ols("y ~ C(point) + C(seed)", long).fit())
-    return (table["sum_sq"] / table["df"]).rename({"C(point)": "B", "C(seed)": "A", "Residual": "R"})
+    return (table["sum_sq"] / table["df"]).rename(
+        {"C(point)": "B", "C(seed)": "A", "Residual": "R"}
+    )
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.3])
