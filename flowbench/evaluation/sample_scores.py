@@ -77,8 +77,10 @@ def _score_images(
     reference = _image_scores(classifier.judge(other), manifold)
     scores |= {f"real_{name}": value for name, value in reference.items()}
     about = classifier.about
-    right = f"{100 * about.accuracy:.1f} % of its test images right"
-    return _evaluation(scores, samples, f"classifier of {about.data}, {right}")
+    label = f"classifier of {about.data}, {100 * about.accuracy:.1f} % of its test images right"
+    if about.data_hash != data.info.content_hash:
+        label += ", trained on another split"  # it may know some of the real images held out here
+    return _evaluation(scores, samples, label)
 
 
 def _image_scores(judgement: Judgement, manifold: Tensor) -> dict[str, float]:

@@ -109,9 +109,13 @@ def test_samples_are_floored_to_integers_as_the_data_are(digits, perfect):
     assert scored(digits, part(digits, "validation").floor()) == perfect
 
 
-def test_the_label_says_which_classifier_scored_and_how_good_it_is(digits):
+def test_the_label_says_which_classifier_scored_how_good_it_is_and_what_it_knows(digits):
     found = sample_scores(Replay(digits, part(digits, "validation")), digits, "test")
     assert found.labels["samples"].startswith("classifier of digits, 9")
+    assert found.labels["samples"].endswith("right")
+    other = open_data(DataSpec(name="digits"), 1)
+    found = sample_scores(Replay(other, part(other, "validation")), other, "test")
+    assert found.labels["samples"].endswith("right, trained on another split")
 
 
 @pytest.mark.parametrize("name", ["faces", "mnist"])
