@@ -1,6 +1,7 @@
 """The report: one HTML file that opens offline, and its twins for paper and programs."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flowbench.report.twins import texts, write_pictures
 from flowbench.run_directory import home, write_atomically
 
 PAGE = "index.html"
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def write_report(tracking_uri: str, sweep: str | None = None, out: Path | None = None) -> Path:
@@ -69,8 +71,7 @@ def html(made: Contents) -> str:
         sections=[_section(part) for part in made.sections],
         colours={family: look.colour for family, look in families.items()},
         plots=_json(plots) if plots else "",
-        # Plotly's own script, once; it makes no request.
-        plotly_js=Markup(get_plotlyjs()) if plots else "",  # noqa: S704 - the library's own file
+        plotly_js=_plotly() if plots else "",
     )
 
 
@@ -87,6 +88,15 @@ def _view(section: str, picture: Picture) -> dict[str, Any]:
         "wide": picture.wide, "height": picture.live.layout.height,
         "image": data_uri(picture.svg, "image/svg+xml") if picture.still is not None else "",
     }  # fmt: skip
+
+
+def _plotly() -> Markup:
+    """Return Plotly's own script, which makes no request.
+
+    Control characters in its texts, which HTML forbids, are written as JavaScript's escapes.
+    """
+    script = CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", get_plotlyjs())
+    return Markup(script)  # noqa: S704 - the library's own file
 
 
 def _json(plots: dict[str, Any]) -> Markup:

@@ -30,6 +30,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     numbers: tuple[bool, ...]
     """Which columns are set to the right."""
+    spared: frozenset[int] = frozenset()
+    """Columns that a printed page has no room for."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
     return Table(
         tuple(c.title for c in columns), tuple(c.meaning for c in columns), cells,
         tuple(c.kind != "text" for c in columns),
+        frozenset(i for i, c in enumerate(columns) if c not in present(rows, compact=True)),
     )  # fmt: skip
 
 

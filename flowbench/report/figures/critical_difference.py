@@ -72,12 +72,13 @@ def critical_difference_figure(data: pd.DataFrame) -> go.Figure:
             showarrow=False,
         )  # fmt: skip
     low = -under - LINE * left
-    finished(figure, height=150 + round(60 * (1.1 - low)), legend=False)
     figure.update_xaxes(
         range=[0.5, count + 0.5], tickvals=list(range(1, count + 1)), title="average rank",
-        showgrid=False, side="top",
+        side="top",
     )  # fmt: skip
-    return figure.update_yaxes(visible=False, range=[low, 1.1])
+    figure.update_yaxes(visible=False, range=[low, 1.1])
+    finished(figure, height=150 + round(60 * (1.1 - low)), legend=False)
+    return figure.update_xaxes(showgrid=False)
 
 
 def looks_in_order(data: pd.DataFrame) -> list[tuple[str, Look]]:

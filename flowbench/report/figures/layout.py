@@ -32,7 +32,7 @@ def powers_of_ten(exponents: pd.Series) -> dict[str, object]:
         list(range(int(np.floor(known.min())), int(np.ceil(known.max())) + 1)) if len(known) else []
     )
     return {
-        "title": {"text": "inversion error", "side": "right"},
+        "title": {"text": "inversion error", "side": "right", "font": {"size": 13}},
         "tickvals": ticks, "ticktext": [f"10<sup>{t}</sup>" for t in ticks],
         "thickness": 12, "outlinewidth": 0,
     }  # fmt: skip

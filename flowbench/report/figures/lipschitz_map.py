@@ -39,8 +39,8 @@ def lipschitz_map_figure(data: pd.DataFrame) -> go.Figure:
     figure.update_layout(coloraxis={
         "colorscale": "Viridis",
         "colorbar": {
-            "title": {"text": "validation bits/dim", "side": "right"}, "thickness": 12,
-            "outlinewidth": 0,
+            "title": {"text": "validation bits/dim", "side": "right", "font": {"size": 13}},
+            "thickness": 12, "outlinewidth": 0,
         },
     })  # fmt: skip
     ticks = lipschitz_ticks(data)
