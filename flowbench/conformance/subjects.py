@@ -12,8 +12,7 @@ from flowbench.conformance.perturb import SCALES
 from flowbench.conformance.variants import Configuration, choices, covering, small
 from flowbench.errors import InputError
 from flowbench.families.checkpoint import load_flow
-from flowbench.families.flow import Flow
-from flowbench.families.registry import FAMILIES, create, family_class
+from flowbench.families.registry import FAMILIES, create, family_class, is_flow
 
 EVENT_SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
     "vectors": ((2,), (3,), (1,)),
@@ -42,7 +41,7 @@ def family_subjects(name: str, kind: str) -> list[Subject]:
         **choices(family),
     }
     # Our keys mean the same in every flow of ours; in a user's class a word may mean anything.
-    sizes = small(family) if issubclass(family, Flow) else {}
+    sizes = small(family) if is_flow(family) else {}
 
     def build(configuration: Configuration) -> nn.Module:
         return create(name, **{**sizes, **configuration})

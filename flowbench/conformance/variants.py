@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from torch import nn
-
-from flowbench.families.schema import hyperparameter_model
+from flowbench.families.schema import Constructor, hyperparameter_model
 
 Configuration = dict[str, Any]
 
@@ -21,7 +19,7 @@ VARIED: dict[str, tuple[Any, ...]] = {
 """Further choices for keys that are numbers but change how a model is built."""
 
 
-def choices(family: type[nn.Module]) -> dict[str, tuple[Any, ...]]:
+def choices(family: Constructor) -> dict[str, tuple[Any, ...]]:
     """Return the values to try of each hyperparameter that is a choice, read off its signature.
 
     Literals give all their words, booleans both values, optional ones None as well; other
@@ -35,7 +33,7 @@ def choices(family: type[nn.Module]) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def small(family: type[nn.Module]) -> Configuration:
+def small(family: Constructor) -> Configuration:
     """Return those of the small sizes that the family knows."""
     return {key: SMALL[key] for key in hyperparameter_model(family).model_fields if key in SMALL}
 

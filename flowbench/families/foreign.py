@@ -14,6 +14,7 @@ from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.errors import InputError
 from flowbench.families.bases import NormalBase
 from flowbench.families.flow import Flow
+from flowbench.families.schema import Constructor, constructor
 from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
 
 
@@ -136,9 +137,9 @@ class ForeignBijection(Bijection):
 class ForeignFlow(Flow):
     """Any module with `log_prob` and `sample`, measured, trained and saved like a family.
 
-    Its constructor is given `event_shape` and `context_size` where it has arguments of these
-    names, beside its own. It lives in flow coordinates: the preprocessing is applied around it,
-    with its log-determinant. Its methods are
+    Its constructor, or the function that makes it, is given `event_shape` and `context_size` where
+    it has arguments of these names, beside its own. It lives in flow coordinates: the preprocessing
+    is applied around it, with its log-determinant. Its methods are
 
     * ``log_prob(x) -> (N,)``, in nats, and ``sample(n) -> (n, *event_shape)``;
     * where it has them ``encode(x) -> (z, log_det)`` and ``decode(z) -> (x, log_det)`` with latents
@@ -151,37 +152,38 @@ class ForeignFlow(Flow):
     measured.
 
     Args:
-        family: the class.
+        family: the class or function.
         event_shape: ``(D,)`` or ``(C, H, W)``.
         preprocess: see `Flow`.
         context_size: number of context features.
         hyperparameters: its other arguments.
 
     Raises:
-        InputError: if the class has no `log_prob` or `sample`, or takes no context.
+        InputError: if what is made has no `log_prob` or `sample`, or takes no context.
     """
 
     flow: ForeignBijection
 
     def __init__(
         self,
-        family: type[nn.Module],
+        family: Constructor,
         event_shape: tuple[int, ...],
         *,
         preprocess: Bijection | PreprocessSteps | None = None,
         context_size: int = 0,
         **hyperparameters: Any,
     ) -> None:
-        for method in ("log_prob", "sample"):
-            if not callable(getattr(family, method, None)):
-                raise InputError(f"family {family.__name__} has no method {method}")
-        takes = inspect.signature(family.__init__).parameters
+        name = getattr(family, "__name__", type(family).__name__)
+        takes = inspect.signature(constructor(family)).parameters
         if context_size and "context_size" not in takes:
-            raise InputError(f"family {family.__name__} takes no context")
+            raise InputError(f"family {name} takes no context")
         shape = tuple(event_shape)
         of_data = {"event_shape": shape, "context_size": context_size, "preprocess": None}
         given = {key: value for key, value in of_data.items() if key in takes}
         module = family(**given, **hyperparameters)
+        for method in ("log_prob", "sample"):
+            if not callable(getattr(module, method, None)):
+                raise InputError(f"family {name} has no method {method}")
         super().__init__(
             shape,
             ForeignBijection(module, shape, context_size > 0),

@@ -1,10 +1,11 @@
 """Families by name: one line each."""
 
+import inspect
 import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -18,7 +19,7 @@ from flowbench.families.nice import NICE
 from flowbench.families.planar import Planar
 from flowbench.families.realnvp import RealNVP
 from flowbench.families.residual import Residual
-from flowbench.families.schema import resolve
+from flowbench.families.schema import Constructor, resolve
 from flowbench.families.sylvester import Sylvester
 
 FAMILIES: dict[str, type[Flow]] = {
@@ -31,11 +32,11 @@ FAMILIES: dict[str, type[Flow]] = {
 }
 
 
-def family_class(name: str) -> type[nn.Module]:
-    """Return a registered family, or the class that ``package.module:Class`` names.
+def family_class(name: str) -> Constructor:
+    """Return a registered family, or the class or function that ``package.module:Class`` names.
 
     Raises:
-        InputError: if there is no such family, module or class.
+        InputError: if there is no such family, module, class or function.
     """
     if name in FAMILIES:
         return FAMILIES[name]
@@ -47,13 +48,25 @@ def family_class(name: str) -> type[nn.Module]:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        found = getattr(import_module(module_name), class_name, None)
+        found: Any = getattr(import_module(module_name), class_name, None)
+    except InputError as error:
+        raise InputError(f"family.name = {name!r}: {error}") from None
     except Exception as error:  # a user's module may fail in any way
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"family.name = {name!r}: cannot import {module_name}: {reason}") from None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise InputError(f"family.name = {name!r}: {module_name} has no nn.Module {class_name}")
-    return found
+    makes_modules = inspect.isclass(found) and issubclass(found, nn.Module)
+    if not (makes_modules or inspect.isfunction(found)):
+        raise InputError(
+            f"family.name = {name!r}: {module_name} has no nn.Module {class_name}, "
+            "nor a function that makes one"
+        )
+    family: Constructor = found
+    return family
+
+
+def is_flow(family: Constructor) -> TypeGuard[type[Flow]]:
+    """Whether a family is a `Flow` itself, with nothing to be wrapped."""
+    return inspect.isclass(family) and issubclass(family, Flow)
 
 
 def create(
@@ -67,8 +80,8 @@ def create(
     """Build a flow by its family's name.
 
     Args:
-        name: a registered name or ``package.module:Class``; a class that is no `Flow` is wrapped
-            as a `ForeignFlow`.
+        name: a registered name or ``package.module:Class``, which may name a function that makes
+            a flow too; what is no `Flow` is wrapped as a `ForeignFlow`.
         event_shape: ``(D,)`` or ``(C, H, W)``.
         preprocess: see `Flow`; None gives the bare flow on continuous values.
         context_size: number of context features.
@@ -79,7 +92,7 @@ def create(
     """
     family = family_class(name)
     values = resolve(family, hyperparameters)
-    build = family if issubclass(family, Flow) else partial(ForeignFlow, family)
+    build = family if is_flow(family) else partial(ForeignFlow, family)
     flow: Flow = build(event_shape, preprocess=preprocess, context_size=context_size, **values)
     flow.family_name, flow.hyperparameters = name, values
     return flow
