@@ -2,19 +2,26 @@
 
 import math
 import random
+import signal
+import subprocess
+import sys
+import time
 
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Metric, Param
+from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
-from synthetic_record import Record
+from synthetic_record import Record, RecordedRun
 
+from flowbench.errors import InputError
 from flowbench.tracking import schema
 from flowbench.tracking.mirror import Mirror
+from flowbench.tracking.mirror import mirror as mirror_module
 from flowbench.tracking.reader import read_history, read_runs, read_sweeps
 from flowbench.tracking.source import Source
 
+NAMES = ["metric", "step", "value"]
 NOW = 1_800_000_000_000
 VALUES = (1.5, -2.0, math.nan, math.inf, -math.inf)
 
@@ -141,3 +148,179 @@ def test_mirror_equals_the_record_whatever_happens_to_it(record, seed):
     mirror.synchronise()
     agrees(mirror, record.uri)
     agrees(Mirror(record.uri), record.uri)  # by the file alone
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Counts the runs that are read from the record."""
+    counts = [0]
+    page = Source._page
+
+    def counted(source, *arguments, **options):
+        answer = page(source, *arguments, **options)
+        counts[0] += len(answer[0])
+        return answer
+
+    monkeypatch.setattr(Source, "_page", counted)
+    return counts
+
+
+def filled(record, runs):
+    driver = Driver(record, 0)
+    for _ in range(runs):
+        driver.clock += 10
+        driver.complete()
+    return driver
+
+
+def test_what_is_known_is_not_read_again(record, read):
+    driver, mirror = filled(record, 40), Mirror(record.uri)
+    seen = []
+    mirror.synchronise(lambda done, total: seen.append((done, total)))
+    assert seen == [(min(n, 40), 40) for n in range(3, 43, 3)]
+    version, read[0] = mirror.version, 0
+    mirror.synchronise(lambda *_: pytest.fail("nothing took long"))
+    assert read[0] <= 4  # the last that ended, and one at the end of each count
+    assert mirror.version == version
+    for deed in (driver.complete, driver.remove, driver.come_late, driver.restore):
+        deed()
+        read[0] = 0
+        mirror.synchronise()
+        assert mirror.version != version
+        assert read[0] <= 3 * 3 + 2 * 2 * math.ceil(math.log2(40))  # pages, and counts of halves
+        agrees(mirror, record.uri)
+        version = mirror.version
+
+
+def test_runs_of_another_database_at_the_same_address_are_not_kept(record):
+    filled(record, 7)
+    mirror = Mirror(record.uri)
+    mirror.synchronise()
+    (record.directory / "mlflow.db").unlink()
+    mirror.synchronise()
+    assert mirror.runs().empty
+    assert list(mirror.runs()) == list(read_runs(record.uri))
+
+
+def test_a_new_format_and_a_damaged_file_make_a_mirror_anew(record, monkeypatch):
+    filled(record, 7)
+    old = Mirror(record.uri)
+    old.synchronise()
+    monkeypatch.setattr(mirror_module, "FORMAT", "next")
+    new = Mirror(record.uri)
+    assert new.runs().empty
+    new.synchronise()
+    agrees(new, record.uri)
+    assert not old.path.exists()
+    (new.path / "runs.parquet").write_bytes(b"PAR1 half a file")
+    assert new.runs().empty
+    new.synchronise()
+    agrees(new, record.uri)
+
+
+def test_curves_are_read_once_of_runs_that_ended_and_dropped_with_them(record, monkeypatch):
+    driver = Driver(record, 1)
+    ended, running = driver.begin(), driver.begin()
+    for run in (ended, running):
+        for step in (1, 2, 0):
+            metrics = [
+                Metric("val/nats", VALUES[step + 2], NOW + step, step),
+                Metric("val/nats", 7.0, NOW + 9, step),  # a later value is no point of the curve
+            ]
+            record.client.log_batch(run, metrics)
+    driver.finish(ended)
+    mirror, names = Mirror(record.uri), ["val/nats", "val/none"]
+    mirror.synchronise()
+    for run in (ended, running):
+        assert_frame_equal(mirror.history(run, names), read_history(record.uri, run, names))
+    both = mirror.histories([running, ended], names)
+    assert list(both["mlflow_id"]) == [running] * 3 + [ended] * 3
+    assert list(both["step"]) == [0, 1, 2] * 2
+    assert_array_equal(both["value"], [math.nan, math.inf, -math.inf] * 2)
+
+    record.client.log_metric(running, "val/nats", 1.0, NOW, 3)
+    assert list(mirror.history(running, names)["step"]) == [0, 1, 2, 3]
+    with monkeypatch.context() as patch:
+        patch.setattr("flowbench.tracking.mirror.curves.read_history", None)
+        assert_frame_equal(mirror.history(ended, names), both[3:6].reset_index(drop=True)[NAMES])
+    record.client.delete_run(ended)
+    record.client._tracking_client.store._hard_delete_run(ended)
+    mirror.synchronise()
+    assert mirror.history(ended, names).empty
+
+
+def test_files_of_a_local_record_are_where_they_are(record):
+    points = pd.DataFrame({"row": [0, 1], "log_prob": [1.0, 2.0], "se": 0.0})
+    record.add(RecordedRun("with", "nice", "moons", points=points))
+    record.add(RecordedRun("without", "nice", "moons"))
+    mirror = Mirror(record.uri)
+    mirror.synchronise()
+    ids = mirror.runs().set_index("run")["mlflow_id"]
+    path = mirror.artifact(ids["with"], schema.POINTS_ARTIFACT)
+    assert_frame_equal(pd.read_parquet(path), points)
+    assert path.is_relative_to(record.directory / "artifacts")
+    assert mirror.artifact(ids["without"], schema.POINTS_ARTIFACT) is None
+
+
+def process(record, *lines):
+    """Start another program that uses the mirror in pages of three."""
+    text = ["from flowbench.tracking.source import Source", "Source.page = 3",
+            "from flowbench.tracking.mirror import Mirror, catching_up, table",
+            f"mirror = Mirror({record.uri!r})", *lines]  # fmt: skip
+    return subprocess.Popen([sys.executable, "-c", "\n".join(text)], stderr=subprocess.PIPE)
+
+
+def test_a_kill_in_the_middle_of_a_file_loses_nothing_that_was_kept(record, read):
+    filled(record, 40)
+    lines = """
+import os, signal
+catching_up.KEPT_EVERY = 6
+write, written = table.pq.write_table, []
+def cut_off(runs, path):
+    write(runs, path)
+    written.append(path)
+    if len(written) == 3:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+table.pq.write_table = cut_off
+mirror.synchronise()
+"""
+    killed = process(record, lines)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    mirror = Mirror(record.uri)
+    assert len(mirror.runs()) == 12
+    assert list(mirror.path.glob(".runs.parquet.*"))
+    read[0] = 0
+    mirror.synchronise()
+    assert 28 <= read[0] < 40
+    assert not list(mirror.path.glob(".runs.parquet.*"))
+    agrees(mirror, record.uri)
+
+
+def test_two_processes_bring_one_mirror_up_to_date_while_it_is_read(record):
+    driver, mirror = filled(record, 20), Mirror(record.uri)
+    lines = "for _ in range(8): mirror.synchronise(); assert len(mirror.runs()) >= 20"
+    both = [process(record, lines) for _ in range(2)]
+    before = set()
+    while any(one.poll() is None for one in both):
+        if len(driver.alive) < 40:
+            driver.complete()
+        names = mirror.runs()["run"]
+        assert names.is_unique
+        assert before <= set(names)
+        before = set(names)
+        time.sleep(0.05)
+    assert [one.communicate()[1] for one in both] == [b"", b""]
+    mirror.synchronise()
+    agrees(mirror, record.uri)
+
+
+def test_a_record_that_does_not_answer_is_said_and_what_is_known_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path))
+    mirror = Mirror("http://someone:secret@127.0.0.1:9")
+    with pytest.raises(InputError) as raised:
+        mirror.synchronise()
+    assert str(raised.value).startswith("http://127.0.0.1:9: the record cannot be read: ")
+    assert "secret" not in f"{raised.value}{mirror.path}"
+    assert mirror.runs().empty
