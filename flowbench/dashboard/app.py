@@ -50,6 +50,7 @@ def _layout() -> Component:
             dcc.Location(id="address", refresh="callback-nav"),
             dcc.Interval(id="clock", interval=1000 * CLOCK_SECONDS),
             dcc.Store(id="version", data=""),
+            dcc.Store(id="drawn", data=""),
             html.Header(
                 [dcc.Link("FlowBench", href="/", className="brand"), html.Div(id="record")]
             ),

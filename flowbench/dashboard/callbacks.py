@@ -1,6 +1,5 @@
 """What happens when the address changes, a person chooses, or the record has something new."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,15 +7,14 @@ import dash
 from dash import ALL, Input, Output, State, ctx, dcc, no_update
 from dash.development.base_component import Component
 
-from flowbench.dashboard import navigation, parts
+from flowbench.dashboard import navigation
 from flowbench.dashboard.address import Address
 from flowbench.dashboard.grid import written_filters, written_order
 from flowbench.dashboard.record import Record
 from flowbench.dashboard.seen import Seen
+from flowbench.dashboard.shown import Shown
 from flowbench.dashboard.views import runs
 from flowbench.dashboard.views.registry import VIEWS
-
-logger = logging.getLogger(__name__)
 
 ADDRESS = (Input("address", "pathname"), Input("address", "search"))
 AT = (State("address", "pathname"), State("address", "search"))
@@ -26,25 +24,26 @@ CHOICES = ("sweep", "data", "family")
 
 def register(app: dash.Dash, record: Record) -> None:
     """Attach the callbacks."""
+    shown = Shown(record)
 
     @app.callback(
         Output("version", "data"), Output("record", "children"),
-        Input("clock", "n_intervals"), *AT, State("version", "data"),
+        Input("clock", "n_intervals"), *AT, State("drawn", "data"),
     )  # fmt: skip
-    def tick(_: int, path: str, search: str, shown: str) -> tuple[Any, list[Component]]:
+    def tick(_: int, path: str, search: str, drawn: str) -> tuple[Any, list[Component]]:
         """Look whether there is anything new."""
-        now = version(record, Address.read(path, search))
-        return (no_update if now == shown else now), navigation.state(record)
+        now = shown.version(Address.read(path, search))
+        return (no_update if now == drawn else now), navigation.state(record)
 
     @app.callback(
-        Output("view", "children"), Output("navigation", "children"),
+        Output("view", "children"), Output("drawn", "data"), Output("navigation", "children"),
         *ADDRESS, Input("version", "data"),
     )  # fmt: skip
-    def show(path: str, search: str, _: str) -> tuple[Component, Any]:
+    def show(path: str, search: str, _: str) -> tuple[Component, str, Any]:
         """Show the view that the address names."""
         address = Address.read(path, search)
         listed = no_update if ctx.triggered_id == "version" else navigation.navigation(address)
-        return shown(record, address), listed
+        return *shown.get(address), listed
 
     @app.callback(
         *(Output(f"choose-{name}", "options") for name in CHOICES),
@@ -127,29 +126,6 @@ def register(app: dash.Dash, record: Record) -> None:
             return []
         href = Address.read(path, search).beside(ticked).href
         return dcc.Link(f"compare {len(ticked)} runs", href=href, className="export")
-
-
-def version(record: Record, address: Address) -> str:
-    """Return a text that changes when what an address shows has changed."""
-    view, snapshot, progress = VIEWS.get(address.view), record.snapshot, record.progress
-    if snapshot is None:
-        return f"{progress.done}/{progress.total} {progress.trouble}"
-    return f"{snapshot.version} {view.state(address) if view else ''}"
-
-
-def shown(record: Record, address: Address) -> Component:
-    """Return the view that an address names."""
-    view = VIEWS.get(address.view)
-    if view is None:
-        return parts.nothing(f"{address.view}: no such view.")
-    if record.snapshot is None:
-        return navigation.first_reading(record)
-    try:
-        return view.show(Seen(record.snapshot, address))
-    except Exception as error:
-        # One run that cannot be read should not leave a person before an empty page.
-        logger.exception("the view %s failed", address.href)
-        return parts.nothing(f"This view could not be made: {error}")
 
 
 def run_clicked(

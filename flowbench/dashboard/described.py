@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from flowbench.compare.columns import UNKNOWN, significant
+from flowbench.compare.columns import UNKNOWN
 from flowbench.dashboard.defaults import DEFAULTS
 from flowbench.dashboard.snapshot import Snapshot
 from flowbench.tracking.source import Source
@@ -81,7 +81,7 @@ def facts(row: Row) -> dict[str, Any]:
 def measures(row: Row) -> dict[str, str]:
     """Return every figure of a run by its name in the record."""
     return {
-        str(name): significant(float(value), 6)
+        str(name): f"{value:.6g}"
         for name, value in sorted(row.items(), key=lambda item: str(item[0]))
         if "/" in str(name)
         and not str(name).startswith((PARAMETER, "label.", "full/"))

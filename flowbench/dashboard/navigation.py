@@ -1,6 +1,5 @@
 """The list of views, and what the record's reader is at."""
 
-from datetime import datetime
 from typing import Any
 
 from dash import dcc, html
@@ -29,28 +28,7 @@ def state(record: Record) -> list[Component]:
         return [html.Span(record.progress.trouble, className="trouble")]
     snapshot = record.snapshot
     if snapshot is None:
-        return [html.Span(reading(record))]
+        return [html.Span(parts.reading(record))]
     count = len(snapshot.frame.runs)
     noun = "run" if count == 1 else "runs"
     return [html.Span(f"{count:,} {noun}", title=f"newest {snapshot.version}")]
-
-
-def reading(record: Record) -> str:
-    """Say how far the first reading of the record is."""
-    progress = record.progress
-    if not progress.total:
-        return "reading the record"
-    return f"reading the record: {progress.done:,} of {progress.total:,} runs"
-
-
-def first_reading(record: Record) -> Component:
-    """Return what is shown before the record was read for the first time."""
-    progress = record.progress
-    if progress.trouble:
-        return parts.nothing(progress.trouble)
-    return parts.bar(progress.done, progress.total, reading(record))
-
-
-def clock() -> str:
-    """The time of day, to say when something was last seen."""
-    return f"{datetime.now():%H:%M:%S}"

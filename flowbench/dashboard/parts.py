@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from flowbench.dashboard.address import Address
 from flowbench.dashboard.export import table_href
 from flowbench.dashboard.picture import Picture
+from flowbench.dashboard.record import Record
 from flowbench.report.figures.samples import Panel
 from flowbench.report.sections import data_uri
 from flowbench.report.tables import Table, Titled
@@ -21,7 +21,9 @@ GRAPH: Any = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 def page(title: str, question: str, *children: Component | None) -> Component:
     """Return a view: its title, what it answers, and what it shows."""
     shown = [child for child in children if child is not None]
-    return html.Div([html.H1(title), html.P(question, className="question"), *shown])
+    return html.Div(
+        [html.H1(title), html.P(question, className="question"), *shown], className="page"
+    )
 
 
 def nothing(sentence: str) -> Component:
@@ -155,9 +157,25 @@ def bar(done: int, total: int, words: str) -> Component:
     )
 
 
-def plain_words(value: object) -> str:
-    """Write a value for a person; nothing for what is unknown."""
-    return "" if value is None or (isinstance(value, float) and pd.isna(value)) else str(value)
+def reading(record: Record) -> str:
+    """Say how far the first reading of the record is."""
+    progress = record.progress
+    if not progress.total:
+        return "reading the record"
+    return f"reading the record: {progress.done:,} of {progress.total:,} runs"
+
+
+def first_reading(record: Record) -> Component:
+    """Return what is shown before the record was read for the first time."""
+    progress = record.progress
+    if progress.trouble:
+        return nothing(progress.trouble)
+    return bar(progress.done, progress.total, reading(record))
+
+
+def making(title: str, question: str) -> Component:
+    """Return what is shown while a view is made."""
+    return page(title, question, html.P("being worked out …", className="nothing making"))
 
 
 def _data(**values: str) -> Any:

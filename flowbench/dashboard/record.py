@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 
 from flowbench.compare.runs import Frame, tidy
@@ -13,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """How often the record is asked whether it holds anything new."""
+
+SHARE = 0.2
+"""The most of the time that is spent on looking."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Record:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 self.look()
                 self.progress = Progress()
@@ -77,4 +82,5 @@ class Record:
             except Exception:
                 logger.exception("the record could not be followed")
                 self.progress = Progress(trouble="the record could not be read: see the terminal")
-            self._stop.wait(LOOK_SECONDS)
+            # A large record that changes all the time should not take a processor for itself.
+            self._stop.wait(max(LOOK_SECONDS, (time.monotonic() - began) / SHARE))

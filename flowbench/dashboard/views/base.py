@@ -59,6 +59,7 @@ def figure_view(
     absent: str,
     *,
     part: str,
+    most: int = MOST_GROUPS,
 ) -> View:
     """Return a view that shows nothing but figures.
 
@@ -69,6 +70,7 @@ def figure_view(
         pictures: makes the figures; called once a moment of the record and address.
         absent: what to say where there is none.
         part: under which heading it is listed.
+        most: data sets that it shows.
     """
 
     def made(seen: Seen) -> list[Picture]:
@@ -76,12 +78,16 @@ def figure_view(
 
     def show(seen: Seen) -> Component:
         found = made(seen)
-        more = len(seen.groups) - MOST_GROUPS
+        more = len(seen.groups) - most
         return parts.page(
             title,
             question,
             parts.figures(found, seen.address) if found else parts.nothing(absent),
-            parts.nothing(f"{more} more data sets: choose one above.") if more > 0 else None,
+            parts.nothing(
+                f"{more} more {'data set' if more == 1 else 'data sets'}: choose one above."
+            )
+            if more > 0
+            else None,
         )
 
     def tables(seen: Seen) -> Mapping[str, pd.DataFrame]:
@@ -91,10 +97,18 @@ def figure_view(
 
 
 def each_group(
-    seen: Seen, pictures: Callable[[Seen, pd.DataFrame], list[Picture]]
+    seen: Seen,
+    pictures: Callable[[Seen, pd.DataFrame], list[Picture]],
+    most: int = MOST_GROUPS,
 ) -> list[Picture]:
-    """Return the figures of each data set that is shown, named and titled by it."""
-    groups = seen.groups[:MOST_GROUPS]
+    """Return the figures of each data set that is shown, named and titled by it.
+
+    Args:
+        seen: what is shown.
+        pictures: makes those of one data set, given its rows of the leaderboard.
+        most: how many data sets.
+    """
+    groups = seen.groups[:most]
     found = []
     for number, rows in enumerate(groups, 1):
         data = str(rows["data"].iloc[0])

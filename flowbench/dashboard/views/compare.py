@@ -1,6 +1,7 @@
 """Two runs, or two families, side by side."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from dash import dcc, html
@@ -138,7 +139,9 @@ def _turned(table: Table) -> Table:
     """Return a table with its rows as columns: a family a column."""
     name = table.header.index("family")
     kept = [i for i in range(len(table.header)) if i != name]
-    rows = tuple((Cell(table.header[i]), *(row[i] for row in table.rows)) for i in kept)
+    rows = tuple(
+        (Cell(table.header[i]), *(replace(row[i], number=True) for row in table.rows)) for i in kept
+    )
     header = ("", *(row[name].text for row in table.rows))
     return Table(header, ("",) * len(header), rows, (False, *(True,) * (len(header) - 1)))
 

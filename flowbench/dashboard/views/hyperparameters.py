@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from flowbench.dashboard.kept import Kept
 from flowbench.dashboard.picture import Picture
 from flowbench.dashboard.seen import Seen
 from flowbench.dashboard.views.base import each_group, figure_view
@@ -13,6 +14,9 @@ from flowbench.report.figures.parameter_importance import (
     parameter_importance_data,
     parameter_importance_figure,
 )
+from flowbench.report.figures.trials import finished_trials
+
+KEPT: Kept[pd.DataFrame] = Kept(200)
 
 
 def _pictures(seen: Seen, rows: pd.DataFrame) -> list[Picture]:
@@ -26,7 +30,7 @@ def _pictures(seen: Seen, rows: pd.DataFrame) -> list[Picture]:
             " that all shown families searched; choose one family to see all of its own.",
             lines, parallel_coordinates_figure, wide=True,
         ))  # fmt: skip
-    importance = parameter_importance_data(seen.runs, rows)
+    importance = pd.concat([_importance(seen, rows, family) for family in rows["family"]])
     if len(importance):
         found.append(Picture(
             "importance", "Which hyperparameters mattered",
@@ -37,11 +41,20 @@ def _pictures(seen: Seen, rows: pd.DataFrame) -> list[Picture]:
     return found
 
 
+def _importance(seen: Seen, rows: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Return what mattered to one family; it is worked out again only when it has new trials."""
+    runs = seen.runs[seen.runs["family"] == family]
+    trials = finished_trials(runs, rows)
+    key = (family, int(pd.util.hash_pandas_object(trials["mlflow_id"]).sum()))
+    return KEPT.get(key, lambda: parameter_importance_data(runs, rows))
+
+
 VIEW = figure_view(
     "hyperparameters",
     "Hyperparameters",
     "Where do good trials lie, and which hyperparameters decide?",
-    lambda seen: each_group(seen, _pictures),
+    lambda seen: each_group(seen, _pictures, most=1),
     "No family has enough finished trials that differ.",
     part="Why",
+    most=1,  # a random forest a family takes its time
 )

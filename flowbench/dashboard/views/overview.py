@@ -16,6 +16,7 @@ from flowbench.report.ledger import ENDED_WELL
 
 TITLE = "Overview"
 QUESTION = "What has been run, what runs now, and what came of it?"
+COUNTS = ("runs", "failed", "families", "data sets")
 STATES = {"running": "good", "stopped": "trouble", "finished": ""}
 
 
@@ -30,14 +31,17 @@ def show(seen: Seen) -> Component:
             parts.nothing("Nothing has been run yet: flowbench sweep run SWEEP.yaml"),
         )  # fmt: skip
     rows = [row for name in names for row in _sweep(seen, name, here.get(name, ""))]
-    head = ("sweep", "state", "runs", "failed", "families", "data sets", "last run", "")
+    head = [
+        html.Th(title, className="number" if title in COUNTS else "")
+        for title in ("sweep", "state", *COUNTS, "last run", "")
+    ]
     return parts.page(
         TITLE,
         QUESTION,
         *[html.P(words, className="answer") for words in answers(seen)],
         html.Div(
             html.Table([
-                html.Thead(html.Tr([html.Th(title) for title in head])),
+                html.Thead(html.Tr(head)),
                 html.Tbody(rows),
             ]),
             className="scroll", tabIndex=0,
@@ -73,5 +77,5 @@ def state(_: Address) -> str:
     return ",".join(f"{name}:{state_of(directory)}" for name, directory in sweeps_here().items())
 
 
-VIEW = View("overview", TITLE, QUESTION, show, filters=("data", "family"), part="Sweeps",
+VIEW = View("overview", TITLE, QUESTION, show, filters=("data",), part="Sweeps",
             state=state)  # fmt: skip

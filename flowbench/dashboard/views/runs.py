@@ -26,7 +26,7 @@ COLUMNS: dict[str, tuple[str, dict[str, Any]]] = {
     "family": ("family", WORDS),
     "data": ("data", WORDS),
     "stage": ("stage", WORDS),
-    "outcome": ("outcome", WORDS),
+    "outcome": ("outcome", {**WORDS, "minWidth": 150}),
     "val/bits_per_dim": ("val bits/dim", NUMBER),
     "test/bits_per_dim": ("test bits/dim", NUMBER),
     "inversion/flow/xzx/max": ("inversion error", NUMBER),
@@ -70,9 +70,9 @@ def _column(name: str) -> dict[str, Any]:
     if kind is NUMBER or name == "started":
         defined["valueFormatter"] = {"function": "asWritten(params)"}
     if name == "run":
-        defined |= {"cellRenderer": "RunLink", "minWidth": 220}
+        defined |= {"cellRenderer": "RunLink", "minWidth": 300}
     if name == "family":
-        defined["cellRenderer"] = "Family"
+        defined |= {"cellRenderer": "Family", "minWidth": 130}
     return defined
 
 
