@@ -23,6 +23,19 @@ def measure_rows(
         labels: what they mean.
         split: the part of the data that the likelihood is of.
     """
+    yield from _likelihood(metrics, labels, split)
+    yield from _sampling(metrics, labels)
+    if "inversion/flow/xzx/max" in metrics:
+        worst = significant(metrics["inversion/flow/xzx/max"], 2)
+        yield "inversion error", f"{worst}, the worst of {metrics['inversion/points']:,.0f} points"
+    if "inversion/exact_share" in metrics:
+        yield "recovered exactly", f"{100 * metrics['inversion/exact_share']:.2f} %"
+    yield from full_rows(metrics, labels)
+
+
+def _likelihood(
+    metrics: Mapping[str, float], labels: Mapping[str, str], split: Split
+) -> Iterator[tuple[str, str]]:
     prefix = SPLIT_PREFIX[split]
 
     def estimate(name: str) -> str:
@@ -44,6 +57,9 @@ def measure_rows(
     if metrics.get(f"{prefix}/nonfinite"):
         points = f"{metrics[f'{prefix}/points']:,.0f}"
         yield "not finite", f"{metrics[f'{prefix}/nonfinite']:,.0f} of {points} points"
+
+
+def _sampling(metrics: Mapping[str, float], labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for batch in (1, 64, 1024):
         for ending in ENDINGS:
             at = f", at an error of {ending.removeprefix('_at_')}" if ending else ""
@@ -54,14 +70,10 @@ def measure_rows(
                     f"sampling, batch {batch}",
                     f"{significant(latency, 3)} ms, {rate:,.0f} samples/s{at}",
                 )
-    if "speed" in labels:
-        yield "sampling", labels["speed"]
-    if "inversion/flow/xzx/max" in metrics:
-        worst = significant(metrics["inversion/flow/xzx/max"], 2)
-        yield "inversion error", f"{worst}, the worst of {metrics['inversion/points']:,.0f} points"
-    if "inversion/exact_share" in metrics:
-        yield "recovered exactly", f"{100 * metrics['inversion/exact_share']:.2f} %"
-    yield from full_rows(metrics, labels)
+    for ending in ("", *ENDINGS[1:-1]):
+        if f"speed{ending}" in labels:
+            at = f" at an error of {ending.removeprefix('_at_')}" if ending else ""
+            yield f"sampling{at}", labels[f"speed{ending}"]
 
 
 def _meaning(labels: Mapping[str, str]) -> str:
