@@ -8,10 +8,11 @@ from functools import partial
 from math import prod
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributions import Transform
 
+from flowbench.adapters.adapted import AdaptedFlow
 from flowbench.bijections.actnorm import ActNorm
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.preprocess import PreprocessSteps
@@ -19,7 +20,6 @@ from flowbench.errors import InputError
 from flowbench.families.bases import NormalBase
 from flowbench.families.flow import Flow, flat
 from flowbench.families.steps import Depth, Normalisation, Widths
-from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
 
 try:
     from zuko import flows, lazy, transforms
@@ -41,12 +41,10 @@ class ZukoTransform(Bijection):
         self.takes_context = context_size > 0
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        z, log_det = self.transformation(context).call_and_ladj(x)
-        return z, _summed(log_det)
+        return _with_log_det(self.transformation(context), x)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x, log_det = self.transformation(context).inv.call_and_ladj(z)
-        return x, _summed(log_det)
+        return _with_log_det(self.transformation(context).inv, z)
 
     def encode_map(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         z: Tensor = self.transformation(context)(x)
@@ -57,56 +55,48 @@ class ZukoTransform(Bijection):
         return x
 
 
-def _summed(log_det: Tensor) -> Tensor:
-    """Sum what an elementwise transformation gives a coordinate each, ``(N,)``."""
-    return log_det if log_det.dim() == 1 else log_det.flatten(1).sum(1)
+def _with_log_det(transform: Transform, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply a transformation to ``(N, D)``; return the log-det ``(N,)`` too."""
+    y, log_det = transform.call_and_ladj(x)  # type: ignore[attr-defined]  # zuko adds it
+    # An elementwise transformation gives a coordinate each.
+    return y, log_det if log_det.dim() == 1 else log_det.flatten(1).sum(1)
 
 
-class ZukoFlow(nn.Module):
-    """A whole flow of zuko, base included, as FlowBench takes a user's own.
+class ZukoFlow(AdaptedFlow):
+    """A `Flow` of zuko: a lazy transformation from data to the latent, and a base.
 
-    Whoever wraps a flow whose inverse is searched for (NAF, UNAF, SOSPF, GF), or whose log-det is
-    estimated (CNF), says so by `inverse_label = "iterative"` and `log_det_label = "estimate"`.
+    The inverses of NAF, UNAF, SOSPF and GF are iterative, the log-det of CNF is an estimate
+    unless it is asked to be exact.
 
     Args:
         flow: on vectors of the event's size.
         event_shape: ``(D,)``, or ``(C, H, W)``, which is flattened.
-        context_size: number of context features that the flow was built with.
     """
 
-    log_det_label: LogDetLabel = "exact"
-    inverse_label: InverseLabel = "analytic"
+    flow: lazy.Flow
 
-    def __init__(
-        self, flow: lazy.Flow, event_shape: tuple[int, ...], context_size: int = 0
-    ) -> None:
-        super().__init__()
-        self.flow = flow
-        self.event_shape = tuple(event_shape)
-        self.transform = ZukoTransform(flow.transform, context_size)
+    def __init__(self, flow: lazy.Flow, event_shape: tuple[int, ...]) -> None:
+        super().__init__(flow, event_shape, shape=(prod(event_shape),))
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        log_prob: Tensor = self.flow(context).log_prob(x.flatten(1))
+    def density(self, x: Tensor, context: Tensor | None) -> Tensor:
+        log_prob: Tensor = self.flow(context).log_prob(x)
         return log_prob
 
-    @torch.no_grad()
-    def sample(self, n: int, context: Tensor | None = None) -> Tensor:
-        return self.rsample(n, context)
-
-    def rsample(self, n: int, context: Tensor | None = None) -> Tensor:
+    def draw(self, n: int, context: Tensor | None) -> Tensor:
         # With a context the distribution has a row for each sample already.
         x: Tensor = self.flow(context).rsample((n,) if context is None else ())
-        return x.reshape(n, *self.event_shape)
+        return x
 
-    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.transform.encode(x.flatten(1), context)
+    def to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return _with_log_det(self.flow.transform(context), x)
 
-    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x, log_det = self.transform.decode(z, context)
-        return x.reshape(len(x), *self.event_shape), log_det
+    def to_data(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return _with_log_det(self.flow.transform(context).inv, z)
 
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return self.transform.decode_map(z, context).reshape(len(z), *self.event_shape)
+        """Take flat latents to data without the log-det."""
+        x: Tensor = self.flow.transform(context).inv(z)
+        return x.reshape(len(z), *self.event_shape)
 
 
 class SplineCoupling(Flow):
