@@ -1,6 +1,7 @@
 """What tests of several packages share."""
 
 import pytest
+from full_record import full_record
 from synthetic_record import demo_record, hostile_record
 
 
@@ -16,6 +17,12 @@ def _home(tmp_path_factory):
 def demo_uri(tmp_path_factory):
     """A record with a finished sweep `demo`: six families, two data sets, three seeds, failures."""
     return demo_record(tmp_path_factory.mktemp("demo"), seeds=3, trials=2)
+
+
+@pytest.fixture(scope="session")
+def full_uri(tmp_path_factory):
+    """A record with a sweep `full` of all that a report can show, on five data sets."""
+    return full_record(tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="session")

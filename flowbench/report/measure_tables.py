@@ -100,6 +100,9 @@ def _rows(
             for subject, values in found.items()
             if not all(math.isnan(values[m.metric]) for m in kind.own)
         }
+        if len(known) > 1:
+            # The frame quotes an iterative sampler's matched speed under the bare name too.
+            known.pop("", None)
         about = {"family": row["family"], "seeds": len(behind), "protocol": protocol}
         yield from ({**about, "subject": subject, **values} for subject, values in known.items())
 

@@ -134,6 +134,10 @@ INVERSION = MeasureTable(
     " which it shrinks, from a wrong inverse, which it leaves.",
     (
         *_QUANTILES,
+        Measure("inversion/exact_share", "exact", "integer points that come back exactly", share,
+                "min"),
+        Measure("inversion/contraction", "contraction", "factor by which an iteration of an"
+                " iterative inverse lowers its error", number),
         Measure("inversion/points", "points", "held-out points tried", count, "min"),
     ),
     {

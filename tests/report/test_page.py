@@ -88,8 +88,9 @@ def test_every_family_and_data_set_is_answered_ranked_and_drawn(demo):
     plots = json.loads(
         next(text for attributes, text in page.scripts if attributes.get("id") == "plots")
     )
-    kinds = ("likelihood", "trade-off", "curves")
-    assert set(plots) == {f"{i}-{d}-{k}" for i, d in ((1, "digits"), (2, "moons")) for k in kinds}
+    kinds = ("likelihood", "trade-off", "curves", "best-after-trials")
+    drawn = {f"{i}-{d}-{k}" for i, d in ((1, "digits"), (2, "moons")) for k in kinds}
+    assert set(plots) == {"overview-sampling-against-dimension", *drawn}
     assert {div["id"] for div in page.all("div") if "id" in div} == set(plots)
     for name, plot in plots.items():
         drawn = {trace["name"] for trace in plot["data"]} - {"Pareto front"}
@@ -175,10 +176,11 @@ def test_the_csv_twins_hold_every_number_in_full(demo, demo_uri):
     rows = list(csv.DictReader(io.StringIO((demo[0] / "leaderboard.csv").read_text())))
     assert [float(row["bits_per_dim"]) for row in rows] == list(table["bits_per_dim"])
     drawn = sorted(path.name for path in (demo[0] / "figures").iterdir())
-    names = [
-        f"{d}-{k}" for d in ("1-digits", "2-moons") for k in ("curves", "likelihood", "trade-off")
-    ]
-    assert drawn == sorted(f"{name}.{kind}" for name in names for kind in ("csv", "png", "svg"))
+    sections = ("1-digits", "2-moons")
+    twice = [f"{d}-{k}" for d in sections for k in ("curves", "likelihood", "trade-off")]
+    once = [*(f"{d}-best-after-trials" for d in sections), "overview-sampling-against-dimension"]
+    files = [f"{name}.{kind}" for name in twice for kind in ("csv", "png", "svg")]
+    assert drawn == sorted([*files, *(f"{name}.csv" for name in once)])
     curve = list(csv.DictReader((demo[0] / "figures" / "1-digits-curves.csv").open()))
     assert len({row["run"] for row in curve}) == 6 * 3
 
