@@ -115,8 +115,10 @@ class Driver:
         run = work.run
         earlier = run.attempts()
         for attempt in earlier:
-            job = None if attempt.result() else self.launcher.adopt(run, attempt)
-            if job is not None:
+            job = self.launcher.adopt(run, attempt)
+            if job is not None and attempt.result() is not None:
+                job.kill()  # it has ended; what an engine still keeps for it is given back
+            elif job is not None:
                 self.running.append(FollowedTrial(work, attempt, job, self.limits))
                 self.watcher.started(work, attempt.number)
                 return

@@ -47,10 +47,10 @@ class Launcher(Protocol):
         """Start a trial, whose directories exist, and write its lease."""
 
     def adopt(self, run: RunDirectory, attempt: AttemptDirectory) -> Job | None:
-        """Take over an attempt without a result that an earlier driver started.
+        """Take over an attempt that an earlier driver started.
 
         Returns:
-            The trial where it still runs; None where it does not, or was ended.
+            The trial where its engine still knows it; None where it does not, or ended it.
         """
 
     def start_measuring(self, runs: Sequence[RunDirectory], log: Path) -> Job:

@@ -11,7 +11,7 @@ def end_elsewhere(run: RunDirectory, attempt: AttemptDirectory, engine: Engine) 
 
     Args:
         run: the run.
-        attempt: one without a result.
+        attempt: one that an earlier driver started.
         engine: the one that trials run on now.
     """
     lease = Lease.read(attempt)
