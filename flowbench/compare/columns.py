@@ -11,6 +11,9 @@ Kind = Literal["estimate", "interval", "p", "small", "count", "rate", "share", "
 
 UNKNOWN = "–"  # noqa: RUF001 - the dash of an empty cell
 
+SHORT = {"different": "yes", "not told apart": "unsure", "not tested": "untested"}
+"""Verdicts of a test as a column has room for them."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -48,8 +51,8 @@ COLUMNS: tuple[Column, ...] = (
         "interval", None, "interval_high", compact=True,
     ),
     Column(
-        "verdict", "against best", "t-test on the same test points, from five seeds on", "text",
-        compact=True,
+        "verdict", "differs", "from the best, by a t-test on the same points, from five seeds on",
+        "text", compact=True,
     ),
     Column("p_holm", "p", "of that test, by Holm's method for all pairs", "p", compact=True),
     Column(
@@ -123,7 +126,7 @@ def written(row: Mapping[Hashable, Any], column: Column) -> str:
             # Rounded down: 100 % is said of nothing less.
             return f"{math.floor(1000 * float(value)) / 10:.1f} %"
         case _:
-            return str(value)
+            return SHORT.get(str(value), str(value)) if column.key == "verdict" else str(value)
 
 
 def with_error(mean: float, se: float) -> str:

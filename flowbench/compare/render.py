@@ -16,7 +16,8 @@ from flowbench.compare.fairness import Flag
 from flowbench.compare.runs import PROTOCOL
 
 FIRST_TO_GO = (
-    "parameters", "interval_low", "seeds", "p_holm", "excess", "verdict", "speed_b1024", "gain",
+    "parameters", "interval_low", "seeds", "p_holm", "excess", "bits_per_dim", "speed_b1024",
+    "verdict", "gain",
 )  # fmt: skip
 """Columns that a narrow terminal does without, in this order; the measure of the rank stays."""
 
@@ -50,6 +51,8 @@ def rendered(table: pd.DataFrame, flags: list[Flag], width: int | None = None) -
         parts.append(built)
         if left_out:
             parts.append(f"[dim]no room for: {', '.join(left_out)} (--csv has every column)[/]")
+        if "verdict" not in {column.key for column in columns}:
+            parts += [escape(words) for words in _verdicts(rows)]
         parts.append("")
     parts += [f"[yellow]![/] [bold]{escape(f.data)}[/] {escape(f.sentence)}" for f in flags]
     return Group(*parts)
@@ -60,7 +63,7 @@ def _fitting(rows: pd.DataFrame, width: int | None) -> tuple[list[Column], list[
     columns = present(rows, compact=True)
     left_out: list[str] = []
     ranked_by = rows["ranked_by"].iloc[0]
-    for key in (*FIRST_TO_GO, "bits_per_dim"):
+    for key in FIRST_TO_GO:
         needed = sum(_width(rows, column) + GAP for column in columns)
         if width is None or needed <= width:
             break
@@ -68,6 +71,16 @@ def _fitting(rows: pd.DataFrame, width: int | None) -> tuple[list[Column], list[
             left_out += [column.title for column in columns if column.key == key]
             columns = [column for column in columns if column.key != key]
     return columns, left_out
+
+
+def _verdicts(rows: pd.DataFrame) -> list[str]:
+    """Say in a line what the tests against the best found; nothing where there was none."""
+    named = {
+        words: ", ".join(rows.loc[rows["verdict"] == verdict, "family"])
+        for verdict, words in (("different", "worse"), ("not told apart", "not told apart from it"))
+    }
+    found = [f"{words}: {names}" for words, names in named.items() if names]
+    return [f"tested against {rows['family'].iloc[0]}: {'; '.join(found)}"] if found else []
 
 
 def _width(rows: pd.DataFrame, column: Column) -> int:

@@ -224,6 +224,30 @@ def test_a_narrow_terminal_shows_whole_numbers_and_says_what_it_left_out(demo, w
     assert "no room" not in console.export_text()
 
 
+@pytest.mark.parametrize("width", [60, 120])
+def test_verdicts_are_shown_at_every_width(tmp_path, width):
+    rng = np.random.default_rng(2)
+    hard = rng.normal(-6, 1, (40, 1))
+    runs = [
+        run
+        for family, level in (("glow", 0.0), ("nice", -0.01), ("planar", -2.0))
+        for run in confirmed(family, hard + level + 0.1 * np.arange(-2, 3))
+    ]
+    _, table = table_of(tmp_path, *runs)
+    assert list(table["verdict"]) == ["", "not told apart", "different"]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(rendered(table, [], width))
+    text = console.export_text()
+    if width == 60:
+        words = "tested against glow: worse: planar; not told apart from it: nice"
+        assert words in " ".join(text.split())
+    else:
+        assert "tested against" not in text
+        rows = {line.split()[1]: line for line in text.splitlines() if line[:1] in list("123")}
+        assert " unsure " in rows["nice"]
+        assert " yes " in rows["planar"]
+
+
 @pytest.mark.parametrize(
     ("mean", "se", "words"),
     [(2.0512, 0.0043, "2.0512 ± 0.0043"), (1.4, 0.013, "1.400 ± 0.013"), (3.2, 14.0, "3 ± 14"),
