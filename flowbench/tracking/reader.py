@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flowbench.errors import InputError
 from flowbench.tracking import schema
@@ -14,6 +16,9 @@ from flowbench.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+NO_STEPS, NO_VALUES = np.empty(0, np.int64), np.empty(0, np.float64)
+"""A curve without points."""
 
 
 def read_runs(tracking_uri: str, sweep: str | None = None) -> pd.DataFrame:
@@ -69,15 +74,27 @@ def read_history(tracking_uri: str, mlflow_id: str, metrics: list[str]) -> pd.Da
         Columns `metric`, `step` (the epoch) and `value`; a metric that the run lacks has no rows.
         Where a step has several values, the first in time is the curve's.
     """
-    client = connect(tracking_uri)
-    rows = [
-        {"metric": name, "step": p.step, "time": p.timestamp, "value": number_of(p.value)}
-        for name in metrics
-        for p in client.get_metric_history(mlflow_id, name)
-    ]
-    frame = pd.DataFrame(rows, columns=["metric", "step", "time", "value"])
-    frame = frame.sort_values(["metric", "step", "time"]).drop_duplicates(["metric", "step"])
-    return frame[["metric", "step", "value"]].reset_index(drop=True)
+    curves = {name: read_curve(tracking_uri, mlflow_id, name) for name in sorted(set(metrics))}
+    return pd.DataFrame(
+        {
+            "metric": pd.Series(
+                [name for name, (steps, _) in curves.items() for _ in steps], dtype=str
+            ),
+            "step": np.concatenate([NO_STEPS, *(steps for steps, _ in curves.values())]),
+            "value": np.concatenate([NO_VALUES, *(values for _, values in curves.values())]),
+        }
+    )
+
+
+def read_curve(
+    tracking_uri: str, mlflow_id: str, metric: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Read one learning curve: the steps in order, and the first value in time of each."""
+    points = connect(tracking_uri).get_metric_history(mlflow_id, metric)
+    first: dict[int, float] = {}
+    for point in sorted(points, key=lambda point: (point.step, point.timestamp)):
+        first.setdefault(point.step, number_of(point.value))
+    return np.array(list(first), np.int64), np.array(list(first.values()), np.float64)
 
 
 def read_artifact(tracking_uri: str, mlflow_id: str, name: str) -> Path | None:

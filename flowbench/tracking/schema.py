@@ -60,7 +60,8 @@ SAMPLES_ARTIFACT = "samples.npz"
 """Arrays `flow` and `data`: `(n, *event_shape)` in data units, the model's samples beside real ones
 of the split that was measured."""
 POINTS_ARTIFACT = "points.parquet"
-"""Columns `row`, `log_prob` (nats) and `se`: what pairing two runs needs."""
+"""Columns `row`, `log_prob` (nats) and `se`: what pairing two runs needs; of continuous data also
+`gaussian`, the baseline's log density of each point."""
 
 INFINITY = 1.79e308
 """From here on MLflow's number means infinity (its SQL store clips)."""

@@ -241,7 +241,7 @@ def test_curves_are_read_once_of_runs_that_ended_and_dropped_with_them(record, m
     record.client.log_metric(running, "val/nats", 1.0, NOW, 3)
     assert list(mirror.history(running, names)["step"]) == [0, 1, 2, 3]
     with monkeypatch.context() as patch:
-        patch.setattr("flowbench.tracking.mirror.curves.read_history", None)
+        patch.setattr("flowbench.tracking.mirror.curves.read_curve", None)
         assert_frame_equal(mirror.history(ended, names), both[3:6].reset_index(drop=True)[NAMES])
     record.client.delete_run(ended)
     record.client._tracking_client.store._hard_delete_run(ended)

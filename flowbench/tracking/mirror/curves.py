@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flowbench.tracking.reader import read_history
+from flowbench.tracking.reader import NO_STEPS, NO_VALUES, read_curve
 from flowbench.tracking.source import reading
 
 TABLE = """
@@ -75,9 +75,8 @@ class Curves:
                 return list(threads.map(lambda key: self._curve(*key), keys))
 
     def _curve(self, run: str, metric: str) -> Curve:
-        points = read_history(self._uri, run, [metric])
-        steps = points["step"].to_numpy(np.int64)
-        return run, metric, steps.tobytes(), points["value"].to_numpy(np.float64).tobytes()
+        steps, values = read_curve(self._uri, run, metric)
+        return run, metric, steps.tobytes(), values.tobytes()
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -98,17 +97,17 @@ def _kept(file: sqlite3.Connection, runs: Sequence[str], metrics: Sequence[str])
 
 
 def _frame(curves: Iterable[Curve]) -> pd.DataFrame:
-    parts = [
-        pd.DataFrame(
-            {
-                "mlflow_id": run,
-                "metric": metric,
-                "step": np.frombuffer(steps, np.int64),
-                "value": np.frombuffer(numbers, np.float64),
-            }
-        )
-        for run, metric, steps, numbers in curves
-    ]
-    empty = {"mlflow_id": str, "metric": str, "step": np.int64, "value": np.float64}
-    blank = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
-    return pd.concat([part for part in parts if len(part)] or [blank], ignore_index=True)
+    names, metrics, steps, values = [], [], [], []
+    for run, metric, some_steps, some_values in curves:
+        steps.append(np.frombuffer(some_steps, np.int64))
+        values.append(np.frombuffer(some_values, np.float64))
+        names += [run] * len(steps[-1])
+        metrics += [metric] * len(steps[-1])
+    return pd.DataFrame(
+        {
+            "mlflow_id": pd.Series(names, dtype=str),
+            "metric": pd.Series(metrics, dtype=str),
+            "step": np.concatenate([NO_STEPS, *steps]),
+            "value": np.concatenate([NO_VALUES, *values]),
+        }
+    )
