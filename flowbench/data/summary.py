@@ -181,6 +181,17 @@ def measure_baselines(data: FlowData) -> dict[str, float]:
     return found
 
 
+def gaussian_log_prob(data: FlowData, split: Split) -> Tensor:
+    """Return the log-density in nats of every point of a split under the baseline Gaussian, (N,).
+
+    What `gaussian/.../nats` is the mean of; of integers it is that of their first draw.
+    """
+    gaussian = Gaussian()
+    for batch in data.batches("train"):
+        gaussian.add(batch.x, batch.context)
+    return torch.cat([gaussian.log_prob(b.x, b.context) for b in data.batches(split)])
+
+
 def _histogram(data: FlowData) -> Histogram | None:
     """Return an empty histogram for data whose every coordinate is an integer."""
     shape = data.info.event_shape

@@ -33,12 +33,20 @@ class Points:
     se: Tensor
     estimated: bool
 
-    def write(self, path: Path) -> None:
-        """Write columns `row`, `log_prob` and `se` as Parquet."""
+    def write(self, path: Path, gaussian: Tensor | None = None) -> None:
+        """Write columns `row`, `log_prob` and `se` as Parquet.
+
+        Args:
+            path: the file.
+            gaussian: the Gaussian baseline's log-densities of the same points, ``(N,)``, for a
+                column of that name: the gain over it is then known point by point.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         columns = {"row": self.row, "log_prob": self.log_prob, "se": self.se}
+        if gaussian is not None:
+            columns["gaussian"] = gaussian
         pq.write_table(pa.table({name: column.numpy() for name, column in columns.items()}), path)
 
 

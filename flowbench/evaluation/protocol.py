@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowbench.data.module import FlowData
+from flowbench.data.summary import gaussian_log_prob
 from flowbench.evaluation.calibration import latent_calibration
 from flowbench.evaluation.importance import importance_weighted, refusal
 from flowbench.evaluation.inversion import measure_inversion
@@ -89,7 +90,10 @@ def evaluate(
             found |= Evaluation(latent_calibration(flow, data, spec.split))
     if out is not None:
         say("samples")
-        points.write(out / POINTS_FILE)
+        # Dequantised data are ranked by bits/dim; the gain over the Gaussian ranks the others.
+        ranked_by_gain = data.info.data_label == "density"
+        gaussian = gaussian_log_prob(data, spec.split) if ranked_by_gain else None
+        points.write(out / POINTS_FILE, gaussian)
         save_samples(flow, data, spec.split, spec.samples, out / SAMPLES_FILE)
     return found
 

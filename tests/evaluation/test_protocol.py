@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy import stats
 
 from flowbench.compare.runs import LABELS, METRICS
 from flowbench.evaluation import evaluate, timing
@@ -33,7 +34,9 @@ def test_everything_that_the_leaderboard_reads_is_measured(digits, flow_for, tmp
     assert found.labels["event_shape"] == "1x8x8"
     assert [step["name"] for step in json.loads(found.labels["preprocess"])] == ["scale", "logit"]
     assert found.metrics["inversion/points"] == 50
-    assert len(pq.read_table(tmp_path / "points.parquet")) == 180
+    points = pq.read_table(tmp_path / "points.parquet")
+    assert len(points) == 180
+    assert "gaussian" not in points.column_names
     with np.load(tmp_path / "samples.npz") as kept:
         assert len(kept["flow"]) == 3
     assert parts == ["likelihood", "inversion", "speed", "samples"]
@@ -72,6 +75,21 @@ def test_a_run_in_a_sweep_is_measured_in_full_but_for_what_needs_an_idle_device(
     rooms = {name.split("/")[0] for name in found.metrics}
     assert rooms == {"val", "inversion", "jacobian", "samples", "latent"}
     assert found.labels["protocol"] == "full"
+
+
+def test_the_gain_over_the_gaussian_is_known_by_point_of_continuous_data(
+    table, table_file, flow_for, tmp_path
+):
+    flow = flow_for(table, "realnvp", depth=1, hidden=(4,))
+    found = evaluate(flow, table, EvaluationSpec(speed=False), out=tmp_path)
+    points = pq.read_table(tmp_path / "points.parquet").to_pandas()
+    gain = (points["log_prob"] - points["gaussian"]).mean() / (flow.dim * np.log(2))
+    assert gain == pytest.approx(found.metrics["val/gain_over_gaussian"])
+    rows = np.load(table_file).astype(np.float32).astype(float)
+    fitted_to = rows[table.source.splits["train"].row]
+    normal = stats.multivariate_normal(fitted_to.mean(0), np.cov(fitted_to.T, bias=True))
+    expected = normal.logpdf(rows[points["row"]])
+    np.testing.assert_allclose(points["gaussian"], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_test_split_is_read_only_where_it_is_named(moons, flow_for):
