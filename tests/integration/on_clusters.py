@@ -9,12 +9,12 @@ from flowbench.run_directory import AttemptDirectory
 
 
 def training(sweep: RealSweep) -> list[AttemptDirectory]:
-    """Return the attempts that have validated and not ended."""
+    """Return the attempts that have validated twice, and so kept a checkpoint, and not ended."""
     newest = [run.attempts()[-1] for run in sweep.runs().values() if run.attempts()]
     return [
         attempt
         for attempt in newest
-        if validations(attempt) and attempt.result() is None and not was_lost(attempt)
+        if len(validations(attempt)) > 1 and attempt.result() is None and not was_lost(attempt)
     ]
 
 
