@@ -1,6 +1,7 @@
 """The mirror against the record itself, on a real MLflow database."""
 
 import math
+import os
 import random
 import signal
 import subprocess
@@ -190,6 +191,36 @@ def test_what_is_known_is_not_read_again(record, read):
         assert read[0] <= 3 * 3 + 2 * 2 * math.ceil(math.log2(40))  # pages, and counts of halves
         agrees(mirror, record.uri)
         version = mirror.version
+
+
+def test_a_database_that_was_not_written_is_not_asked(record, monkeypatch):
+    driver, mirror = filled(record, 5), Mirror(record.uri)
+    database = record.directory / "mlflow.db"
+
+    def written(ago):
+        then = time.time() - ago
+        os.utime(database, (then, then))
+
+    def asked():
+        found = []
+        with monkeypatch.context() as patch:
+            patch.setattr(Source, "of", found.append)
+            Mirror(record.uri).synchronise()
+        return bool(found)
+
+    written(60)
+    mirror.synchronise()
+    assert not asked()
+    driver.complete()
+    mirror.synchronise()  # so short after it was written, a second writing would not show
+    agrees(mirror, record.uri)
+    assert asked()
+    mirror.synchronise()
+    written(30)
+    mirror.synchronise()
+    assert not asked()
+    (mirror.path / "runs.parquet").unlink()
+    assert asked()
 
 
 def test_runs_of_another_database_at_the_same_address_are_not_kept(record):

@@ -1,24 +1,25 @@
 """Bringing a mirror up to date without reading what it has.
 
-A run that ended never changes, so three questions are enough, whatever the record's size:
+A run that ended never changes, so a few questions are enough, whatever the record's size:
 
 1. Which runs ended since the last one that is known? Which run now? What became of those that ran?
+   Which of the deleted ones were restored?
 2. Does the record have as many runs as the mirror, with and without deleted ones? That is asked
    by reading one run at that place.
 3. Where not: in which half of the time? And so on, down to a page of runs, which is read.
 
-The second finds what the first cannot: runs deleted or restored, and runs that ended long ago and
-came late, after an outage. Deleting one run and restoring another, both of one page and between
-two looks, escapes it until something else changes near them.
+The second finds what the first cannot: runs that were deleted, and runs that ended long ago and
+came late, after an outage. A deletion, a late run and `mlflow gc`, all three between two looks and
+in one page, escape it until something else changes near them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowbench.tracking.mirror.table import OPEN, UNENDED, MirrorTable, mirrored
+from flowbench.tracking.mirror.table import DELETED, OPEN, UNENDED, MirrorTable, mirrored
 from flowbench.tracking.source import Source
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with the number of runs that are known, and of all."""
 
-NAMED_AT_ONCE = 100
+NAMED_AT_ONCE = 500
+"""Runs a question; MLflow's parser takes a quarter of a second for 3,000."""
+
 KEPT_EVERY = 2000
 """Runs after which a long reading is kept, so that one which is cut off goes on from there."""
 
@@ -74,8 +77,8 @@ class CatchingUp:
         return total if total > known + self._source.page else 0
 
     def _read_recent(self) -> None:
-        """Read what ended since the last look, what runs, and what ran."""
-        ran = set(self.table.ids(OPEN))
+        """Read what ended since the last look, what runs, what ran, and what was restored."""
+        ran, deleted = set(self.table.ids(OPEN)), self.table.ids(DELETED)
         last = self.table.last_end()
         if last is not None:
             for page in self._source.pages(f"attributes.end_time >= {last}", deleted=True):
@@ -83,16 +86,17 @@ class CatchingUp:
         for status in UNENDED:
             for page in self._source.pages(f"attributes.status = '{status}'", deleted=True):
                 ran -= self._take(page)
-        rest = sorted(ran)
-        for first in range(0, len(rest), NAMED_AT_ONCE):
-            some = rest[first : first + NAMED_AT_ONCE]
-            names = ", ".join(f"'{name}'" for name in some)
-            found = {
-                name
-                for page in self._source.pages(f"attributes.run_id IN ({names})", deleted=True)
-                for name in self._take(page)
-            }
-            self.table = self.table.replaced(set(some) - found, [])
+        self.table = self.table.replaced(ran - self._read_named(sorted(ran), deleted=True), [])
+        self._read_named(deleted, deleted=False)
+
+    def _read_named(self, names: Sequence[str], *, deleted: bool) -> set[str]:
+        """Read runs by their names in MLflow; return those that are there."""
+        found: set[str] = set()
+        for first in range(0, len(names), NAMED_AT_ONCE):
+            some = ", ".join(f"'{name}'" for name in names[first : first + NAMED_AT_ONCE])
+            for page in self._source.pages(f"attributes.run_id IN ({some})", deleted=deleted):
+                found |= self._take(page)
+        return found
 
     def _settle(self, low: int | None, high: int | None) -> None:
         """Make the runs that started in a span of time, in ms, those of the record."""

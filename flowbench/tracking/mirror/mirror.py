@@ -4,6 +4,7 @@
                                  runs.parquet    all runs
                                  curves.db       learning curves, of the runs that were asked for
                                  files/<run>/    their artifacts, where the record is elsewhere
+                                 seen            which state of a local database they are of
                                  .lock           held by whoever brings it up to date
 
 All of it can be deleted at any time; it is made again.
@@ -37,6 +38,7 @@ from flowbench.tracking.mirror.table import (
     MirrorTable,
     columns_hash,
 )
+from flowbench.tracking.mirror.unwritten import Seen, state
 from flowbench.tracking.rows import frame_of
 from flowbench.tracking.source import Source
 from flowbench.tracking.store import SQLITE
@@ -56,6 +58,7 @@ class Mirror:
         self.tracking_uri = tracking_uri
         self.path = home() / "mirror" / f"{_name(tracking_uri)}.v{FORMAT}"
         self._runs = self.path / "runs.parquet"
+        self._seen = Seen(self.path / "seen")
         self._curves = Curves(tracking_uri, self.path / "curves.db")
         self._artifacts = Artifacts(tracking_uri, self.path / "files")
 
@@ -71,6 +74,9 @@ class Mirror:
         Raises:
             InputError: if the record cannot be read.
         """
+        database = state(self.tracking_uri)
+        if self._seen.holds(database, self.version):
+            return
         source = Source.of(self.tracking_uri)
         with self._alone():
             known = self._table()
@@ -86,6 +92,7 @@ class Mirror:
                 gone = set(known.ids(ENDED)).difference(now.ids(ENDED))
                 self._curves.forget(gone)
                 self._artifacts.forget(gone)
+            self._seen.note(database, self.version)
 
     @property
     def version(self) -> str:
