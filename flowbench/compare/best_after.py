@@ -9,6 +9,10 @@ from flowbench.compare.statistics import LEVEL
 
 CELL = [*PROTOCOL, "sweep"]
 RESAMPLES = 2000
+READ = [
+    *CELL, "family", "stage", "outcome", "val/bits_per_dim", "budget_unit", "epochs",
+    "device_seconds",
+]  # fmt: skip
 COLUMNS = [
     *CELL, "family", "trials", "expected", "low", "high", "wins", "unit", "spent", "device_seconds"
 ]  # fmt: skip
@@ -41,7 +45,7 @@ def best_after_table(frame: Frame, resamples: int = RESAMPLES, seed: int = 0) ->
     """
     found = [
         table
-        for _, cell in _tuning(frame.runs).groupby(CELL, sort=True)
+        for _, cell in _tuning(frame.runs.reindex(columns=READ)).groupby(CELL, sort=True)
         if len(table := _cell(cell, resamples, np.random.default_rng(seed)))
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
@@ -156,4 +160,4 @@ def _wins(curves: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
 
 
 def _mean(trials: pd.DataFrame, name: str) -> float:
-    return float(trials[name].mean()) if name in trials else float("nan")
+    return float(trials[name].mean())

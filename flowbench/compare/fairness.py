@@ -10,6 +10,12 @@ from flowbench.compare.differences import SEEDS_FOR_A_TEST
 from flowbench.compare.quoted import words
 from flowbench.compare.runs import Frame
 
+READ = [
+    "data", "family", "run", "stage", "outcome", "test/bits_per_dim", "budget_unit",
+    "budget_total", "device_seconds", "label.precision", "label.draws", "git_commit",
+    "version.torch",
+]  # fmt: skip
+"""Columns of the joined frame that the checks read; a record may lack some."""
 FAR_APART = 2.0
 """Ratio of parameter counts, or of times spent, above which two are not of a size."""
 
@@ -34,8 +40,9 @@ def flags(frame: Frame, table: pd.DataFrame) -> list[Flag]:
         table: the leaderboard made of them.
     """
     found: list[Flag] = []
+    joined = frame.joined.reindex(columns=READ)
     for data, rows in table.groupby("data", sort=True):
-        runs = frame.joined[frame.joined["data"] == data]
+        runs = joined[joined["data"] == data]
         for check in CHECKS:
             found += [Flag(str(data), check.__name__[1:], words) for words in check(rows, runs)]
     return [*found, *_missing(frame, table), *_warnings(frame)]
@@ -70,14 +77,13 @@ def _budget(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
 def _spent(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     """Equal epochs are not equal times; equal times are not equal work on unequal machines."""
     tuning = runs[(runs["stage"] == "tune") & runs["family"].isin(rows["family"])]
-    if "device_seconds" in tuning:
-        spent = tuning.groupby("family")["device_seconds"].sum()
-        spent = spent[spent > 0].sort_values()
-        if len(spent) > 1 and spent.iloc[-1] > FAR_APART * spent.iloc[0]:
-            yield (
-                f"the search of {spent.index[-1]} took {spent.iloc[-1]:,.0f} device-seconds, that"
-                f" of {spent.index[0]} {spent.iloc[0]:,.0f}"
-            )
+    spent = tuning.groupby("family")["device_seconds"].sum()
+    spent = spent[spent > 0].sort_values()
+    if len(spent) > 1 and spent.iloc[-1] > FAR_APART * spent.iloc[0]:
+        yield (
+            f"the search of {spent.index[-1]} took {spent.iloc[-1]:,.0f} device-seconds, that of"
+            f" {spent.index[0]} {spent.iloc[0]:,.0f}"
+        )
     in_seconds = (runs["budget_unit"] == "device_seconds").any()
     if in_seconds and rows["device"].nunique() > 1:
         yield "a budget in device-seconds was spent on different devices: " + _each(rows, "device")
@@ -204,9 +210,7 @@ def _warnings(frame: Frame) -> Iterator[Flag]:
 
 def _used(quoted: pd.DataFrame, column: str) -> dict[str, str]:
     """Return for each family the words of a column, of those that state any."""
-    if column not in quoted:
-        return {}
-    known = quoted[quoted[column].fillna("") != ""]
+    known = quoted[quoted[column].notna() & (quoted[column] != "")]
     return {str(family): words(cell) for family, cell in known.groupby("family")[column]}
 
 

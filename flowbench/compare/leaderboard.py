@@ -10,7 +10,15 @@ import pandas as pd
 from flowbench.compare.comparable import comparable, sampling_times
 from flowbench.compare.differences import Points, compared
 from flowbench.compare.joining import FULL_PREFIX
-from flowbench.compare.quoted import inversion, labels, likelihood, protocol_of, speed, words
+from flowbench.compare.quoted import (
+    QUOTED,
+    all_in_full,
+    inversion,
+    labels,
+    likelihood,
+    speed,
+    words,
+)
 from flowbench.compare.runs import PROTOCOL, Frame
 from flowbench.compare.statistics import pareto_front
 
@@ -56,7 +64,7 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
           data set where every one has it; `speed_device`, `speed_alone`, `inversion_points`;
         * `run_ids`, the runs that are quoted.
     """
-    runs = frame.joined
+    runs = frame.joined[QUOTED]
     done = runs[runs["outcome"] == "completed"]
     ranked = []
     for keys, group in done.groupby(PROTOCOL, sort=True):
@@ -102,8 +110,8 @@ def _rows(
 ) -> pd.DataFrame:
     """Return one row a family; all by the same protocol where that can be."""
     quoted = [cell.quoted for cell in cells]
-    timed_in_full = protocol_of(quoted, "sampling/", every_run=False)
-    inverted_in_full = protocol_of(quoted, "inversion/", every_run=True)
+    timed_in_full = all_in_full(quoted, "speed_alone", every_run=False)
+    inverted_in_full = all_in_full(quoted, "inversion/flow/xzx/max", every_run=True)
     rows = []
     for cell in cells:
         gaussian = frame.gaussian_points(list(cell.quoted["run"]))

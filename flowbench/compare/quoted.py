@@ -7,8 +7,21 @@ import numpy as np
 import pandas as pd
 
 from flowbench.compare.joining import FULL_PREFIX
-from flowbench.compare.runs import BATCHES, LN2
+from flowbench.compare.runs import BATCHES, LN2, METRICS, PROTOCOL, TIMINGS
 from flowbench.compare.statistics import Estimate, crossed_mean, seed_mean
+
+_TWICE = [
+    "inversion/flow/xzx/max", "inversion/exact_share", "inversion/points",
+    *(f"sampling/b{batch}/{timing}" for batch in BATCHES for timing in TIMINGS),
+    "speed_error", "speed_device", "speed_alone", "speed_protocol",
+]  # fmt: skip
+QUOTED = [
+    *PROTOCOL, "family", "run", "sweep", "stage", "outcome", "started", "model_seed", "parameters",
+    "device", "budget", "label.log_det", "label.data", "label.inverse", "inversion_protocol",
+    *(name for name in METRICS if name.startswith(("val/", "test/"))),
+    *_TWICE, *(f"{FULL_PREFIX}{name}" for name in _TWICE),
+]  # fmt: skip
+"""Columns of the joined frame that the leaderboard reads; a record may have hundreds."""
 
 
 def likelihood(
@@ -55,25 +68,22 @@ def _about(mean: float, error: Estimate) -> Estimate:
     return Estimate(float(mean), error.se if known else math.nan, error.df)
 
 
-def protocol_of(cells: Sequence[pd.DataFrame], subject: str, *, every_run: bool) -> bool:
+def all_in_full(cells: Sequence[pd.DataFrame], column: str, *, every_run: bool) -> bool:
     """Say whether every family can be quoted by the full protocol: else it is the quick one.
 
     Args:
         cells: the quoted runs of each family.
-        subject: `sampling/` or `inversion/`.
-        every_run: whether each of a family's runs needs it, or one.
+        column: what tells that there is a figure; families without any do not count.
+        every_run: whether each of a family's runs needs one, or any.
     """
 
     def has(cell: pd.DataFrame, prefix: str) -> pd.Series:
-        names = [name for name in cell.columns if str(name).startswith(prefix + subject)]
-        return cell[names].notna().any(axis=1)
+        values = cell[f"{prefix}{column}"]
+        return values.notna() & (values != "")
 
-    measured = [cell for cell in cells if has(cell, "").any()]
-    if not measured:
-        return False
-    return all(
-        has(cell, FULL_PREFIX).all() if every_run else has(cell, FULL_PREFIX).any()
-        for cell in measured
+    measured = [has(cell, FULL_PREFIX) for cell in cells if has(cell, "").any()]
+    return bool(measured) and all(
+        in_full.all() if every_run else in_full.any() for in_full in measured
     )
 
 
