@@ -28,7 +28,7 @@ class Finding:
     data: str
     family: str
     kind: str
-    """`likelihood`, `not finite`, `inverse`, `unconverged`, `log-det` or `certificate`."""
+    """A key of `CHECKS`."""
     sentence: str
 
 
@@ -80,6 +80,12 @@ def _not_finite(runs: pd.DataFrame) -> Iterator[str]:
     if shares:
         each = ", ".join(f"{words} {fault_share(worst)}" for words, worst in shares.items())
         yield f"a round trip ends in no number for a share of the points: {each}"
+
+
+def _samples(runs: pd.DataFrame) -> Iterator[str]:
+    for name, what in (("samples", "its samples"), ("latent", "the latents of held-out points")):
+        if (worst := _worst(runs, f"{name}/nonfinite")) > 0:
+            yield f"{fault_share(worst)} of {what} are no numbers"
 
 
 def _inverse(runs: pd.DataFrame) -> Iterator[str]:
@@ -138,6 +144,7 @@ def _certificate(runs: pd.DataFrame) -> Iterator[str]:
 CHECKS: dict[str, Callable[[pd.DataFrame], Iterator[str]]] = {
     "likelihood": _likelihood,
     "not finite": _not_finite,
+    "samples": _samples,
     "inverse": _inverse,
     "unconverged": _unconverged,
     "log-det": _log_det,

@@ -76,8 +76,10 @@ def measured_tables(frame: Frame, rows: pd.DataFrame) -> list[Measured]:
         rows: the data set's rows of the leaderboard.
     """
     found = []
+    quoted = [run for ids in rows["run_ids"] for run in ids]
+    runs = frame.runs[frame.runs["run"].isin(quoted) | frame.runs["measures"].isin(quoted)]
     for kind in TABLES:
-        data = pd.DataFrame(list(_rows(frame.runs, rows, kind)))
+        data = pd.DataFrame(list(_rows(runs, rows, kind)))
         if len(data):
             data = data[KEYS + [m.metric for m in kind.measures]].dropna(axis=1, how="all")
             found.append(Measured(kind, data.reset_index(drop=True)))
@@ -88,7 +90,7 @@ def _rows(
     runs: pd.DataFrame, rows: pd.DataFrame, kind: MeasureTable
 ) -> Iterator[dict[str, str | int | float]]:
     """Yield a row for each family and subject of which anything was measured."""
-    metrics = [m.metric.format(subject) for m in kind.own for subject in kind.subjects]
+    metrics = [m.metric.format(subject) for m in kind.measures for subject in kind.subjects]
     for row in rows.to_dict("records"):
         behind, protocol = measurements(runs, row["run_ids"], metrics)
         found = {

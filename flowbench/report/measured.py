@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 FULL = "full"
+ABOUT = ["run", "measures", "outcome", "started", "label.protocol"]
 
 
 def measurements(
@@ -22,14 +23,14 @@ def measurements(
         metrics: names of the record; those that no run has are passed over.
 
     Returns:
-        The measurements, a row a run, and `full` or `quick`.
+        The measurements, a row a run with its name and these metrics, and `full` or `quick`.
     """
-    wanted = [name for name in metrics if name in runs]
-    about = runs.assign(of=runs["measures"].where(runs["measures"] != "", runs["run"]))
-    mine = about["of"].isin(list(quoted)) & (about["outcome"] == "completed")
-    about = about[mine & about[wanted].notna().any(axis=1)]
-    protocol = about.get("label.protocol", pd.Series("", about.index))
-    full = about[protocol == FULL]
-    chosen = full if len(full) else about
-    newest = chosen.sort_values("started", kind="stable").drop_duplicates("of", keep="last")
-    return newest, FULL if len(full) else "quick"
+    wanted = [name for name in dict.fromkeys(metrics) if name in runs]
+    about = runs[[*ABOUT, *wanted]]
+    of = about["measures"].where(about["measures"] != "", about["run"])
+    about = about[of.isin(list(quoted)) & (about["outcome"] == "completed")]
+    about = about[about[wanted].notna().any(axis=1)]
+    full = about[about["label.protocol"] == FULL]
+    chosen = (full if len(full) else about).sort_values("started", kind="stable")
+    # The last of each run is the newest.
+    return chosen[~of[chosen.index].duplicated(keep="last")], FULL if len(full) else "quick"

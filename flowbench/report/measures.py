@@ -247,6 +247,9 @@ SAMPLES = MeasureTable(
         Measure("samples/two_sample_accuracy", "told apart", "accuracy of the two-sample"
                 " classifier", number, "mean", "low"),
         Measure("samples/two_sample_p", "p", "of that accuracy at chance", small, "median"),
+        Measure("samples/nonfinite", "not finite", "share of samples that are no numbers",
+                fault_share),
+        Measure("samples/points", "samples", "scored", count, "min"),
     ),
 )  # fmt: skip
 
@@ -261,6 +264,9 @@ LATENT = MeasureTable(
                 "min"),
         Measure("latent/radius_ks", "norm, distance", "of the latents' norm", number, "max", "low"),
         Measure("latent/radius_p", "norm, p", "of that distance", small, "min"),
+        Measure("latent/nonfinite", "not finite", "share of latents that are no numbers",
+                fault_share),
+        Measure("latent/points", "points", "encoded", count, "min"),
     ),
 )  # fmt: skip
 

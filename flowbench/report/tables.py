@@ -49,6 +49,7 @@ class Titled:
 def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
     """Set one data set's leaderboard, the best of each ranked column marked."""
     columns = present(rows, compact=compact)
+    compact_ones = present(rows, compact=True)
     best = {column.key: best_rows(rows, column.key, column.good) for column in columns}
     cells = tuple(
         tuple(
@@ -59,7 +60,7 @@ def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
     return Table(
         tuple(c.title for c in columns), tuple(c.meaning for c in columns), cells,
         tuple(c.kind != "text" for c in columns),
-        frozenset(i for i, c in enumerate(columns) if c not in present(rows, compact=True)),
+        frozenset(i for i, c in enumerate(columns) if c not in compact_ones),
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ def inversion_curve_data(frame: Frame, rows: pd.DataFrame) -> pd.DataFrame:
         rows: the data set's rows of the leaderboard.
     """
     found = []
+    if not any(name in frame.runs for name in CURVE):
+        rows = rows.iloc[:0]
     for row in rows.to_dict("records"):
         behind, _ = measurements(frame.runs, row["run_ids"], CURVE)
         stated = with_parameter(frame.runs[frame.runs["run"].isin(row["run_ids"])],
