@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from synthetic_record import FAMILIES, LN2, TRAITS, Record, RecordedRun, measured
+from synthetic_record import FAMILIES, LN2, TRAITS, Record, RecordedRun, drawn, measured
 
 from flowbench.spec.metrics import ITERATIONS, OUT_OF_DISTRIBUTION
 from flowbench.tracking import schema
@@ -134,7 +134,12 @@ class About:
             model_seed=100 + seed, labels=self.labels, tags=self.tags, metrics=metrics, curve=curve,
             parameters=self.parameters(0),
             points=pd.DataFrame({"row": np.arange(len(nats)), "log_prob": nats, "se": 0.0}),
+            samples=self.samples() if seed == 0 and self.data in DATA else None,
         )  # fmt: skip
+
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Samples from a generator of their own, so that no other number depends on them."""
+        return drawn(np.random.default_rng(0), self.data, TRAITS[self.family][0])
 
     def in_full(self, run: RecordedRun) -> RecordedRun:
         """The full measurement of a run: a run of its own."""

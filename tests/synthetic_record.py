@@ -185,7 +185,7 @@ def _family(record, noise, family, data, dimensions, gaussian, hardness, seeds, 
             name, family, data, stage="confirm", model_seed=100 + seed, labels=labels, tags=tags,
             metrics=metrics, curve=_curve(level, 20),
             points=pd.DataFrame({"row": np.arange(len(nats)), "log_prob": nats, "se": 0.0}),
-            samples=_samples(noise, data, behind) if seed == 0 else None,
+            samples=drawn(noise, data, behind) if seed == 0 else None,
         ))  # fmt: skip
         if seed == 0:
             ending = "_at_1e-4" if iterative else ""
@@ -204,7 +204,7 @@ def _curve(level: float, epochs: int) -> list[float]:
     return [level + 1.2 * math.exp(-0.6 * i) for i in range(epochs)]
 
 
-def _samples(noise, data: str, blur: float) -> tuple[np.ndarray, np.ndarray]:
+def drawn(noise, data: str, blur: float) -> tuple[np.ndarray, np.ndarray]:
     if data == "moons":
         return moons(noise, 600, 0.08 + blur), moons(noise, 600, 0.08)
     from sklearn.datasets import load_digits
