@@ -21,9 +21,14 @@ def postgres() -> Iterator[str | None]:
 
 
 @contextmanager
-def mlflow_server(directory: Path) -> Iterator[str]:
-    """Start an MLflow server with one worker on a new SQLite database; yield its address."""
+def mlflow_server(directory: Path, database: str | None = None) -> Iterator[str]:
+    """Start an MLflow server with one worker on a database; yield its address.
+
+    Args:
+        directory: for its files, and for a new SQLite database where none is given.
+        database: SQLAlchemy's address of it.
+    """
     from services.mlflow_server import MlflowServer
 
-    with MlflowServer(directory) as server:
+    with MlflowServer(directory, database) as server:
         yield server.uri

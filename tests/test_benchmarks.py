@@ -1,12 +1,16 @@
-"""The simulation behind docs/scaling.md, against what can be known without one."""
+"""The simulation behind docs/scaling.md, against what can be known without one; made-up runs."""
 
 import json
+import shutil
 
 import pytest
+from pandas.testing import assert_frame_equal
+from synthetic_record import empty_database
 
-from benchmarks import scaling
+from benchmarks import scaling, synthetic_runs
 from benchmarks.simulation import Engine, busy_share
 from benchmarks.tables import Table
+from flowbench.tracking.reader import read_runs
 
 
 def test_drivers_that_are_fast_enough_keep_all_gpus_busy():
@@ -54,3 +58,16 @@ def test_the_published_page_is_that_of_the_published_figures():
     page = scaling.PAGE.read_text()
     for table in (scaling.limits(figures), scaling.shares(figures)):
         assert table.markdown() in page
+
+
+def test_made_up_runs_are_the_same_however_many_are_made_at_once(tmp_path):
+    records = []
+    for name, parts in (("whole", [range(126)]), ("parts", [range(100), range(100, 126)])):
+        uri = f"sqlite:///{tmp_path / name}.db"
+        shutil.copy(empty_database(), tmp_path / f"{name}.db")
+        for runs in parts:
+            synthetic_runs.fill(uri, tmp_path / "artifacts" / name, runs)
+        records.append(read_runs(uri))
+    assert_frame_equal(*records)
+    assert list(records[0]["family"].unique()) == list(synthetic_runs.FAMILIES)
+    assert records[0].groupby("stage").size().to_dict() == {"tune": 90, "confirm": 30, "speed": 6}
