@@ -66,9 +66,10 @@ wheels: install  ## what `make test-gpu` adds to a machine's torch, into WHEELS;
 	$(BIN)/python tests/gpu/needed.py $(HAS) > $(VENV)/needed.txt
 	$(BIN)/pip download -q --no-deps --only-binary=:all: $(FOR) -d $(WHEELS) -r $(VENV)/needed.txt
 
-bench: install  ## the sweep engine's figures, and what they mean for 1,000 GPUs: about eight minutes
+bench: install  ## figures of the sweep engine, for 1,000 GPUs too, and of a record of 10,000 runs: 20 min
 	$(BIN)/python -m benchmarks.sweep_engine
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.record_size
 
 classifiers: install  ## trains what samples are scored by, committed: about ten minutes of one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m flowbench.evaluation.train_classifiers
