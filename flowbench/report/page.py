@@ -18,6 +18,8 @@ from flowbench.report.twins import texts, write_pictures
 from flowbench.run_directory import home, write_atomically
 
 PAGE = "index.html"
+HALF_A_PAGE = 5
+"""Columns of a table that stands in for a figure in half of a page's width."""
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -86,6 +88,7 @@ def _view(section: str, picture: Picture) -> dict[str, Any]:
     return {
         "id": f"{section}-{picture.name}", "title": picture.title, "caption": picture.caption,
         "wide": picture.wide, "height": picture.live.layout.height,
+        "tabled": picture.still is None and len(picture.data.columns) > HALF_A_PAGE,
         "image": data_uri(picture.svg, "image/svg+xml") if picture.still is not None else "",
     }  # fmt: skip
 

@@ -28,7 +28,7 @@ from flowbench.report.figures import (
 )
 from flowbench.report.tables import Table, excerpt
 
-STANDING_IN = 40
+STANDING_IN = 24
 """Rows of the table that stands in for a figure on paper and without scripts."""
 
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from flowbench.compare.columns import present, written
+from flowbench.compare.columns import Column, present, written
 from flowbench.compare.comparable import comparable
+from flowbench.compare.render import FIRST_TO_GO
+
+ACROSS_A_PAGE = 11
+"""Columns of a leaderboard on paper."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Titled:
 
 def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
     """Set one data set's leaderboard, the best of each ranked column marked."""
-    columns = present(rows, compact=compact)
-    compact_ones = present(rows, compact=True)
+    narrow = _narrow(rows)
+    columns = narrow if compact else present(rows)
     best = {column.key: best_rows(rows, column.key, column.good) for column in columns}
     cells = tuple(
         tuple(
@@ -60,8 +64,17 @@ def leaderboard(rows: pd.DataFrame, *, compact: bool = False) -> Table:
     return Table(
         tuple(c.title for c in columns), tuple(c.meaning for c in columns), cells,
         tuple(c.kind != "text" for c in columns),
-        frozenset(i for i, c in enumerate(columns) if c not in compact_ones),
+        frozenset(i for i, c in enumerate(columns) if c not in narrow),
     )  # fmt: skip
+
+
+def _narrow(rows: pd.DataFrame) -> list[Column]:
+    """Return the columns of a leaderboard that a page has room for."""
+    columns = present(rows, compact=True)
+    for key in FIRST_TO_GO:
+        if len(columns) > ACROSS_A_PAGE and key != rows["ranked_by"].iloc[0]:
+            columns = [column for column in columns if column.key != key]
+    return columns
 
 
 def best_rows(rows: pd.DataFrame, key: str, good: str | None) -> list[bool]:

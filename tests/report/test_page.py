@@ -132,7 +132,7 @@ def test_samples_of_every_family_stand_beside_the_data(demo):
 
 def test_without_scripts_the_still_figures_show(demo):
     page = Page(demo[1])
-    assert "<noscript><style>.screen { display: none } .paper { display: block }" in demo[1]
+    assert "<noscript><style>figure .screen { display: none } figure .paper { display" in demo[1]
     stills = [image for image in page.all("img") if image.get("class") == "paper"]
     assert len(stills) == 6
     for image in stills:

@@ -15,9 +15,9 @@ MEASURES = {"bits_per_dim": "bits per dimension", "gain": "gain over the Gaussia
 
 
 def text(words: str, longest: int = LONGEST) -> str:
-    """Return words for Plotly, which would read `<b>` in them as markup; long ones are cut."""
+    """Return words for Plotly, which reads `<b>` as markup and `$` as TeX; long ones are cut."""
     words = words if len(words) <= longest else words[: longest - 1] + "…"
-    return html.escape(words, quote=False)
+    return html.escape(words, quote=False).replace("$", "&#36;")
 
 
 def two_errors(se: float) -> float:
