@@ -274,6 +274,8 @@ def test_curves_are_read_once_of_runs_that_ended_and_dropped_with_them(record, m
     with monkeypatch.context() as patch:
         patch.setattr("flowbench.tracking.mirror.curves.read_curve", None)
         assert_frame_equal(mirror.history(ended, names), both[3:6].reset_index(drop=True)[NAMES])
+    (mirror.path / "curves.db").write_bytes(b"no database" * 400)
+    assert_frame_equal(mirror.history(ended, names), both[3:6].reset_index(drop=True)[NAMES])
     record.client.delete_run(ended)
     record.client._tracking_client.store._hard_delete_run(ended)
     mirror.synchronise()

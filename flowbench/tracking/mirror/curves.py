@@ -49,17 +49,17 @@ class Curves:
             metrics: names; a run that lacks one has no rows of it.
             ended: those of the runs that will not change: their curves are kept.
         """
+        runs, metrics = list(dict.fromkeys(runs)), sorted(set(metrics))
         with self._open() as file:
             curves = {curve[:2]: curve for curve in _kept(file, runs, metrics)}
-            missing = [key for key in product(runs, metrics) if key not in curves]
-            read = self._fetch(missing)
+            read = self._fetch([key for key in product(runs, metrics) if key not in curves])
             curves |= {curve[:2]: curve for curve in read}
             with file:
                 file.executemany(
                     "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)",
                     [curve for curve in read if curve[0] in ended],
                 )
-        return _frame(curves[key] for key in product(dict.fromkeys(runs), sorted(set(metrics))))
+        return _frame(curves[key] for key in product(runs, metrics))
 
     def forget(self, runs: Iterable[str]) -> None:
         """Drop the curves of runs."""
@@ -68,6 +68,8 @@ class Curves:
                 file.executemany("DELETE FROM curves WHERE run = ?", [(run,) for run in runs])
 
     def _fetch(self, keys: Sequence[tuple[str, str]]) -> list[Curve]:
+        if not keys:  # nor is MLflow imported, which takes seconds
+            return []
         with reading(self._uri):
             if not self._uri.startswith("http"):
                 return [self._curve(*key) for key in keys]
@@ -81,11 +83,28 @@ class Curves:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as file:
-            # What a crash of the machine takes is read again.
-            file.execute("PRAGMA synchronous=OFF")
-            file.execute(TABLE)
+        try:
+            file = self._connect()
+        except sqlite3.OperationalError:  # no room, no right
+            raise
+        except sqlite3.DatabaseError:  # a damaged file: what was in it is read again
+            for part in ("", "-wal", "-shm"):
+                Path(f"{self._path}{part}").unlink(missing_ok=True)
+            file = self._connect()
+        with closing(file):
             yield file
+
+    def _connect(self) -> sqlite3.Connection:
+        file = sqlite3.connect(self._path, timeout=BUSY_SECONDS)
+        try:
+            # Quick, and a crash of the machine takes the last curves at most.
+            file.execute("PRAGMA journal_mode=WAL")
+            file.execute("PRAGMA synchronous=NORMAL")
+            file.execute(TABLE)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 def _kept(file: sqlite3.Connection, runs: Sequence[str], metrics: Sequence[str]) -> Iterator[Curve]:
