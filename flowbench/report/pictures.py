@@ -26,6 +26,7 @@ from flowbench.report.figures import (
     split_comparison,
     trade_off,
 )
+from flowbench.report.figures.trials import MOST_DRAWN
 from flowbench.report.tables import Table, excerpt
 
 STANDING_IN = 24
@@ -181,7 +182,7 @@ def _hyperparameters(frame: Frame, rows: pd.DataFrame) -> Iterator[Picture]:
         yield Picture(
             "parallel-coordinates", "Every trial of the search",
             "A line a trial over the hyperparameters that all families searched, the best fifth of"
-            " each family bold.",
+            f" each family bold. Of more than {MOST_DRAWN} of a family, even steps are drawn.",
             data, parallel_coordinates.parallel_coordinates_figure(data), wide=True,
         )  # fmt: skip
     data = parameter_importance.parameter_importance_data(frame.runs, rows)

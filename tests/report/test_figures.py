@@ -14,7 +14,12 @@ from flowbench.report.figures.parallel_coordinates import (
     parallel_coordinates_data,
     parallel_coordinates_figure,
 )
-from flowbench.report.figures.trials import finished_trials, with_parameter
+from flowbench.report.figures.trials import (
+    MOST_DRAWN,
+    finished_trials,
+    thinned,
+    with_parameter,
+)
 
 pytestmark = pytest.mark.xdist_group("full-report")
 
@@ -181,3 +186,16 @@ def test_the_critical_difference_diagram_draws_every_family_at_its_rank(made):
 def test_an_unknown_hyperparameter_gives_no_trials(made):
     rows = made.leaderboard[made.leaderboard["data"] == "rings"]
     assert with_parameter(finished_trials(made.frame.runs, rows), "family.nothing").empty
+
+
+def test_of_very_many_trials_even_steps_are_drawn_and_the_best_and_the_worst():
+    noise = np.random.default_rng(0)
+    data = pd.DataFrame({
+        "family": ["a"] * 1000 + ["b"] * 20, "bits_per_dim": noise.normal(size=1020),
+    })  # fmt: skip
+    drawn = thinned(data, ["family"])
+    assert drawn["family"].value_counts().to_dict() == {"a": MOST_DRAWN, "b": 20}
+    for _, group in data.groupby("family"):
+        assert {group["bits_per_dim"].min(), group["bits_per_dim"].max()} <= set(
+            drawn["bits_per_dim"]
+        )

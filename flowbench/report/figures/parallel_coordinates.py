@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -13,6 +14,7 @@ from flowbench.report.figures.trials import (
     gap,
     searched,
     short,
+    thinned,
     valued,
 )
 from flowbench.report.theme import looks
@@ -87,13 +89,14 @@ def parallel_coordinates_figure(data: pd.DataFrame) -> go.Figure:
     """
     figure = go.Figure()
     axes = list(dict.fromkeys(data["axis"]))
+    ends = data
+    few = thinned(data.drop_duplicates("run"), ["family"])
+    data = data[data["run"].isin(few["run"])]
     place = {axis: i for i, axis in enumerate(axes)}
     for family, look in looks(data["family"]).items():
         for best in (False, True):
             mine = data[(data["family"] == family) & (data["best"] == best)]
-            lines = [line for _, line in mine.groupby("run", sort=False)]
-            x = [spot for line in lines for spot in (*line["axis"].map(place), None)]
-            y = [spot for line in lines for spot in (*line["position"], None)]
+            x, y = _lines(mine, axes)
             figure.add_trace(go.Scatter(
                 x=x, y=y, mode="lines", name=text(family), legendgroup=text(family),
                 showlegend=best, opacity=0.9 if best else 0.2,
@@ -101,7 +104,7 @@ def parallel_coordinates_figure(data: pd.DataFrame) -> go.Figure:
             ))  # fmt: skip
     for axis, i in place.items():
         figure.add_vline(x=i, line={"width": 1, "color": "#808890"})
-        for label, position in _ends(data[data["axis"] == axis]).items():
+        for label, position in _ends(ends[ends["axis"] == axis]).items():
             figure.add_annotation(
                 x=i, y=position, text=text(label), showarrow=False, xshift=4, xanchor="left",
                 font={"size": 11}, yshift=0 if 0 < position < 1 else 8 * (2 * position - 1),
@@ -113,6 +116,17 @@ def parallel_coordinates_figure(data: pd.DataFrame) -> go.Figure:
         showgrid=False,
     )  # fmt: skip
     return figure.update_yaxes(visible=False, range=[-0.1, 1.1])
+
+
+def _lines(data: pd.DataFrame, axes: list[str]) -> tuple[list[float | None], list[float | None]]:
+    """Return one path through all trials, lifted between two of them."""
+    places = data.pivot_table(index="run", columns="axis", values="position", sort=False)
+    y = places.reindex(columns=axes).to_numpy(float)
+    x = np.where(np.isnan(y), np.nan, np.arange(len(axes)))
+    known = np.pad(~np.isnan(y), ((0, 0), (0, 1)), constant_values=True)
+    path = (np.pad(way, ((0, 0), (0, 1)), constant_values=np.nan)[known] for way in (x, y))
+    x_path, y_path = ([None if np.isnan(v) else round(float(v), 4) for v in way] for way in path)
+    return x_path, y_path
 
 
 def _ends(axis: pd.DataFrame) -> dict[str, float]:

@@ -11,9 +11,9 @@ from flowbench.report.theme import order
 
 FEWEST = 10
 """Trials below which a model of them says nothing."""
-MOST = 1000
+MOST = 300
 """Trials that the model is fitted to, the newest: more change little and take long."""
-TREES, SHUFFLES = 100, 10
+TREES, SHUFFLES = 50, 10
 
 
 def parameter_importance_data(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from flowbench.report.figures.layout import finished, text
-from flowbench.report.figures.trials import MERIT, finished_trials, with_parameter
+from flowbench.report.figures.trials import MERIT, finished_trials, thinned, with_parameter
 from flowbench.report.theme import looks
 
 
@@ -25,6 +25,7 @@ def split_comparison_data(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFram
 def split_comparison_figure(data: pd.DataFrame) -> go.Figure:
     """Draw a dot a trial, side by side by family; the best of each split is large."""
     figure = go.Figure()
+    data = thinned(data, ["family", "split"])
     for family, look in looks(data["family"]).items():
         for best in (False, True):
             mine = data[(data["family"] == family) & (data["best"] == best)]

@@ -12,6 +12,9 @@ SEARCHED = ("param.family.", "param.training.")
 MERIT = "val/bits_per_dim"
 """What trials are judged by: validation data, as the search was."""
 
+MOST_DRAWN = 250
+"""Trials of a family that a figure draws: more overprint each other, and make a page heavy."""
+
 
 def finished_trials(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of one data set that a configuration was chosen among.
@@ -52,6 +55,22 @@ def searched(trials: pd.DataFrame) -> list[str]:
         and str(column) != "param.family.name"
         and trials[column].nunique() > 1
     ]
+
+
+def thinned(trials: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return no more rows of a group than can be told apart, from its best to its worst.
+
+    Args:
+        trials: rows with a column `bits_per_dim`.
+        by: the columns that make a group.
+    """
+    ordered = trials.sort_values("bits_per_dim", kind="stable")
+    groups = ordered.groupby(by, sort=False)
+    place, size = groups.cumcount(), groups["bits_per_dim"].transform("size")
+    # Of a large group the rows where the even steps of a ruler with so many marks end.
+    mark = (place * (MOST_DRAWN - 1) / (size - 1).clip(lower=1)).astype(int)
+    first = mark.groupby([ordered[column] for column in by]).diff() != 0
+    return ordered[(size <= MOST_DRAWN) | first].sort_index()
 
 
 def short(column: str) -> str:
