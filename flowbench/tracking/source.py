@@ -117,7 +117,7 @@ def reading(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        where = described(tracking_uri)
+        where = described(tracking_uri) if ":" in tracking_uri else tracking_uri
         raise InputError(f"{where}: the record cannot be read: {reason(error)}") from None
 
 

@@ -78,11 +78,11 @@ class Mirror:
         if self._seen.holds(database, self.version):
             return
         source = Source.of(self.tracking_uri)
+        if source is None:
+            self._runs.unlink(missing_ok=True)
+            return
         with self._alone():
             known = self._table()
-            if source is None:
-                self._runs.unlink(missing_ok=True)
-                return
             experiment = f"{source.experiment} of {source.created}"
             if known is None or known.experiment != experiment:
                 known = MirrorTable.empty(experiment)
