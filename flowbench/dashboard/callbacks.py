@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash
-from dash import ALL, Input, Output, State, ctx, dcc, no_update
+from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, no_update
 from dash.development.base_component import Component
 
 from flowbench.dashboard import navigation
 from flowbench.dashboard.address import Address
-from flowbench.dashboard.grid import written_filters, written_order
+from flowbench.dashboard.grid import filters_of, written_order
 from flowbench.dashboard.record import Record
 from flowbench.dashboard.seen import Seen
 from flowbench.dashboard.shown import Shown
@@ -19,6 +19,8 @@ from flowbench.dashboard.views.registry import VIEWS
 ADDRESS = (Input("address", "pathname"), Input("address", "search"))
 AT = (State("address", "pathname"), State("address", "search"))
 GO = Output("address", "href", allow_duplicate=True)
+GRID = ("filterModel", "columnState")
+"""What ag-grid tells of how a table is filtered and sorted."""
 CHOICES = ("sweep", "data", "family")
 
 
@@ -38,47 +40,53 @@ def register(app: dash.Dash, record: Record) -> None:
     @app.callback(
         Output("view", "children"), Output("drawn", "data"), Output("navigation", "children"),
         *ADDRESS, Input("version", "data"),
+        State("drawn", "data"), *(State({"grid": ALL}, name) for name in GRID),
     )  # fmt: skip
-    def show(path: str, search: str, _: str) -> tuple[Component, str, Any]:
+    def show(
+        path: str, search: str, _: str, drawn: str, filters: Sequence[Any], columns: Sequence[Any]
+    ) -> tuple[Any, Any, Any]:
         """Show the view that the address names."""
         address = Address.read(path, search)
-        listed = no_update if ctx.triggered_id == "version" else navigation.navigation(address)
-        return *shown.get(address), listed
+        if sorted_as(address, filters, columns) and shown.version(address) == drawn:
+            return no_update, no_update, no_update  # the table itself wrote the address
+        return *shown.get(address), navigation.navigation(address)
 
     @app.callback(
         *(Output(f"choose-{name}", "options") for name in CHOICES),
-        *(Output(f"choose-{name}", "value") for name in CHOICES),
-        *(Output(f"choice-{name}", "hidden") for name in CHOICES),
-        *ADDRESS, Input("version", "data"),
+        Input("address", "search"), Input("version", "data"),
         *(State(f"choose-{name}", "options") for name in CHOICES),
     )  # fmt: skip
-    def offer(path: str, search: str, _: str, *options: Any) -> list[Any]:
-        """Offer what the record has to choose from, and show what the address chose."""
+    def offer(search: str, _: str, *options: Any) -> list[Any]:
+        """Offer what the record has to choose from."""
         snapshot = record.snapshot
         if snapshot is None:
-            return [no_update] * 9
-        address = Address.read(path, search)
-        seen = Seen(snapshot, address)
+            return [no_update] * len(CHOICES)
+        seen = Seen(snapshot, Address.read("", search))
         offered = [seen.sweeps, seen.data_sets, seen.families]
-        values = [address.sweep or None, address.data or None, list(address.families)]
-        view = VIEWS.get(address.view)
-        hidden = [view is None or name not in view.filters for name in CHOICES]
-        changed = [
-            no_update if new == old else new for new, old in zip(offered, options, strict=True)
-        ]
-        return [*changed, *values, *hidden]
+        return [no_update if new == old else new for new, old in zip(offered, options, strict=True)]
 
-    @app.callback(
-        GO, *(Input(f"choose-{name}", "value") for name in CHOICES), *AT,
-        prevent_initial_call=True,
+    @app.callback(*(Output(f"choice-{name}", "hidden") for name in CHOICES), ADDRESS[0])
+    def hide(path: str) -> list[bool]:
+        """Hide the choices that mean nothing to a view."""
+        view = VIEWS.get(Address.read(path, "").view)
+        return [view is None or name not in view.filters for name in CHOICES]
+
+    in_page: Any = app.clientside_callback
+    # What a person chose and the address are kept equal by the page itself: an answer that comes
+    # late from the server could undo a choice.
+    in_page(
+        ClientsideFunction("flowbench", "chosen"),
+        *(Output(f"choose-{name}", "value") for name in CHOICES),
+        ADDRESS[1], *(Input(f"choose-{name}", "options") for name in CHOICES),
     )  # fmt: skip
-    def choose(sweep: str | None, data: str | None, families: Any, path: str, search: str) -> Any:
-        """Go to what a person chose."""
-        address = Address.read(path, search)
-        chosen = address.filtered(
-            sweep=sweep or "", data=data or "", families=tuple(families or ())
-        )
-        return no_update if chosen == address else chosen.href
+    in_page(
+        ClientsideFunction("flowbench", "choose"),
+        GO, *(Input(f"choose-{name}", "value") for name in CHOICES), prevent_initial_call=True,
+    )  # fmt: skip
+    in_page(
+        ClientsideFunction("flowbench", "sort"),
+        GO, *(Input({"grid": ALL}, name) for name in GRID), prevent_initial_call=True,
+    )  # fmt: skip
 
     @app.callback(
         GO, Input({"figure": ALL, "links": True}, "clickData"), *AT, prevent_initial_call=True
@@ -91,21 +99,6 @@ def register(app: dash.Dash, record: Record) -> None:
             return no_update
         run = run_clicked(record, address, ctx.triggered_id["figure"], clicked["points"][0])
         return no_update if run is None else address.of_run(run).href
-
-    @app.callback(
-        GO,
-        Input({"grid": ALL}, "filterModel"), Input({"grid": ALL}, "columnState"), *AT,
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def sort(filters: Sequence[Any], columns: Sequence[Any], path: str, search: str) -> Any:
-        """Keep in the address how the view's table is sorted and filtered."""
-        if not filters or not columns or not columns[0]:
-            return no_update
-        address = Address.read(path, search)
-        sorted_so = address.filtered(
-            filters=written_filters(filters[0]), order=written_order(columns[0])
-        )
-        return no_update if sorted_so == address else sorted_so.href
 
     @app.callback(
         Output({"grid": runs.NAME}, "getRowsResponse"),
@@ -126,6 +119,19 @@ def register(app: dash.Dash, record: Record) -> None:
             return []
         href = Address.read(path, search).beside(ticked).href
         return dcc.Link(f"compare {len(ticked)} runs", href=href, className="export")
+
+
+def sorted_as(address: Address, filters: Sequence[Any], columns: Sequence[Any]) -> bool:
+    """Say whether the table on the page is filtered and sorted as the address says.
+
+    Args:
+        address: where the page is.
+        filters: the filter model of the page's table, if it has one.
+        columns: its column state.
+    """
+    if not columns or not columns[0]:
+        return False
+    return (filters[0] or {}, written_order(columns[0])) == (filters_of(address), address.order)
 
 
 def run_clicked(

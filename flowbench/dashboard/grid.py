@@ -85,8 +85,3 @@ def written_order(columns: Sequence[Mapping[str, Any]]) -> str:
     ordered = [column for column in columns if column.get("sort")]
     ordered.sort(key=lambda column: column.get("sortIndex") or 0)
     return ",".join(f"{column['colId']}.{column['sort']}" for column in ordered)
-
-
-def written_filters(model: Mapping[str, Any] | None) -> str:
-    """Return ag-grid's filters as the address writes them."""
-    return json.dumps(model, separators=(",", ":"), sort_keys=True) if model else ""

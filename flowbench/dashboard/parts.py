@@ -31,6 +31,11 @@ def nothing(sentence: str) -> Component:
     return html.P(sentence, className="nothing")
 
 
+def note(sentence: str) -> Component:
+    """Say something by the way."""
+    return html.P(sentence, className="note")
+
+
 def card(title: str, *children: Component, wide: bool = False) -> Component:
     """Return a titled box."""
     return html.Section(

@@ -73,15 +73,18 @@ class Shown:
         if snapshot is None:
             progress = self._record.progress
             return f"{progress.done}/{progress.total} {progress.trouble}"
-        ready = self._making(snapshot, view, address).done()
+        making = self._made.get(_key(snapshot, view, address))
+        # A table that was sorted anew is on the page already: nobody has asked for it here.
+        ready = making is None or making.done()
         return self._version(snapshot, view, address, ready=ready)
 
     def _version(self, snapshot: Snapshot, view: View, address: Address, *, ready: bool) -> str:
-        return f"{snapshot.version} {view.state(address)} {'ready' if ready else 'making'}"
+        place = address.filtered(filters="", order="").href
+        return f"{place} {snapshot.version} {view.state(address)} {'ready' if ready else 'making'}"
 
     def _making(self, snapshot: Snapshot, view: View, address: Address) -> Future[Component]:
         """Return the making of a view at this moment of the record; it is begun where it is not."""
-        key = (snapshot.version, address.href, view.state(address))
+        key = _key(snapshot, view, address)
         with self._lock:
             if key not in self._made:
                 self._made[key] = self._makers.submit(_make, snapshot, view, address)
@@ -89,6 +92,10 @@ class Shown:
                     self._made.popitem(last=False)[1].cancel()
             self._made.move_to_end(key)
             return self._made[key]
+
+
+def _key(snapshot: Snapshot, view: View, address: Address) -> Hashable:
+    return snapshot.version, address.href, view.state(address)
 
 
 def _make(snapshot: Snapshot, view: View, address: Address) -> Component:

@@ -1,3 +1,37 @@
+// The address says what is seen; what a person chooses is written there at once.
+function go(changes) {
+  const search = new URLSearchParams(window.location.search);
+  for (const [key, values] of Object.entries(changes)) {
+    search.delete(key);
+    for (const value of values) if (value) search.append(key, value);
+  }
+  const now = new URLSearchParams(window.location.search).toString();
+  if (search.toString() === now) return window.dash_clientside.no_update;
+  return window.location.pathname + (search.size ? `?${search}` : "");
+}
+
+window.dash_clientside = Object.assign({}, window.dash_clientside, {
+  flowbench: {
+    chosen: (_, ...options) => {
+      // Without options to choose from, a control would take its value back.
+      if (!options.every(Boolean)) return options.map(() => window.dash_clientside.no_update);
+      const search = new URLSearchParams(window.location.search);
+      return [search.get("sweep"), search.get("data"), search.getAll("family")];
+    },
+    choose: (sweep, data, families) =>
+      go({ sweep: [sweep], data: [data], family: families || [] }),
+    sort: (filters, columns) => {
+      // Before the table is there it has no columns to speak of.
+      if (!columns.length || !columns[0]) return window.dash_clientside.no_update;
+      const sorted = columns[0].filter((column) => column.sort);
+      sorted.sort((a, b) => a.sortIndex - b.sortIndex);
+      const order = sorted.map((column) => `${column.colId}.${column.sort}`).join(",");
+      const model = filters[0] && Object.keys(filters[0]).length ? JSON.stringify(filters[0]) : "";
+      return go({ filters: [model], order: [order] });
+    },
+  },
+});
+
 // A figure becomes a PNG in the browser: dark ink on white paper, whatever the page's colours.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-png]");
@@ -9,6 +43,12 @@ document.addEventListener("click", async (event) => {
   await Plotly.downloadImage(figure, {
     format: "png", width, height, scale: 2, filename: button.dataset.png,
   });
+});
+
+// What is taken away is what the address names now: a table writes its order there without a redraw.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a.export[href^='/export/']");
+  if (link) link.search = window.location.search;
 });
 
 // The tab says which view it holds.

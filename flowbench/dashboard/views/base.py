@@ -78,16 +78,12 @@ def figure_view(
 
     def show(seen: Seen) -> Component:
         found = made(seen)
-        more = len(seen.groups) - most
+        more = len(seen.groups) > most
         return parts.page(
             title,
             question,
             parts.figures(found, seen.address) if found else parts.nothing(absent),
-            parts.nothing(
-                f"{more} more {'data set' if more == 1 else 'data sets'}: choose one above."
-            )
-            if more > 0
-            else None,
+            parts.note(f"At most {most} at once: choose a data set above.") if more else None,
         )
 
     def tables(seen: Seen) -> Mapping[str, pd.DataFrame]:
@@ -106,14 +102,17 @@ def each_group(
     Args:
         seen: what is shown.
         pictures: makes those of one data set, given its rows of the leaderboard.
-        most: how many data sets.
+        most: how many data sets that have any.
     """
-    groups = seen.groups[:most]
-    found = []
-    for number, rows in enumerate(groups, 1):
+    found: list[Picture] = []
+    shown = 0
+    for number, rows in enumerate(seen.groups, 1):
         data = str(rows["data"].iloc[0])
-        for picture in pictures(seen, rows):
+        made = pictures(seen, rows)
+        for picture in made:
             name = f"{number}-{slug(data)}-{picture.name}"
-            title = f"{picture.title}: {data}" if picture.title else data
-            found.append(replace(picture, name=name, title=title))
+            found.append(replace(picture, name=name, title=f"{picture.title}: {data}"))
+        shown += bool(made)
+        if shown == most:
+            break
     return found
