@@ -36,7 +36,9 @@ def joined(runs: pd.DataFrame) -> pd.DataFrame:
     metrics = [name for name in runs.columns if _measured(str(name))]
     timed = [name for name in metrics if name.startswith(TIMED)]
     twice = [name for name in metrics if _twice(name)]
-    own = runs[runs["measures"] == ""].reset_index(drop=True)
+    own = runs[runs["measures"] == ""]
+    # A run that was recorded twice counts once: as it was written last.
+    own = own[~own["run"].duplicated(keep="last")].reset_index(drop=True)
     later = runs[(runs["measures"] != "") & (runs["outcome"] == "completed")]
     # Of rows that began in the same millisecond the one that was written last is the newer.
     later = later.iloc[::-1].sort_values("started", ascending=False, kind="stable")

@@ -111,6 +111,14 @@ def test_an_iterative_sampler_is_quoted_at_its_matched_error(tmp_path):
     assert table.loc["glow", "latency_ms"] == 12.5
 
 
+def test_a_run_that_was_recorded_twice_counts_once_as_it_was_last(tmp_path):
+    again = run("a", "glow", 1.4)
+    rows, table = joined(tmp_path, run("a", "glow", 1.5), again, run("b", "nice", 1.6))
+    assert list(rows.index) == ["a", "b"]
+    assert rows.loc["a", "val/bits_per_dim"] == 1.4
+    assert table.loc["glow", "seeds"] == 1
+
+
 def test_labels_that_a_run_lacks_come_from_its_measurement(tmp_path):
     bare = with_own(labels={"preprocess": "[]"})
     rows, _ = joined(tmp_path, bare, measurement("m", "a", speeds(9.0)))
