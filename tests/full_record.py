@@ -153,6 +153,7 @@ class About:
             worse = 10.0 if kind == "far" else 1.0
             metrics |= _errors(f"inversion/{kind}/flow", error * worse)
             metrics |= _errors(f"inversion/{kind}/data", error * worse * 3)
+            metrics[f"inversion/{kind}/points"] = float(POINTS)
         metrics |= {
             "jacobian/condition_max": 1e3, "jacobian/condition_median": 40.0,
             "jacobian/sigma_min": 0.02, "jacobian/sigma_max": 20.0, "jacobian/points": 16.0,

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from flowbench.compare.joining import TIMED
 from flowbench.compare.runs import Frame
 from flowbench.report.measured import FULL, measurements
 from flowbench.report.measures import TABLES, Measure, MeasureTable
 from flowbench.report.tables import Cell, Table, Titled
 
-KEYS = ["family", "subject", "seeds", "protocol"]
+KEYS = ["family", "subject", "seeds", "protocol", "device"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Measured:
 
     kind: MeasureTable
     data: pd.DataFrame
-    """Columns `family`, `subject` (a key of the kind's), `seeds`, `protocol`, and the
+    """Columns `family`, `subject` (a key of the kind's), `seeds`, `protocol`, `device`, and the
     measures that there are by their metric (`{}` for the subject), NaN where a row has none."""
 
     @property
@@ -57,10 +58,15 @@ class Measured:
         return Titled(self.kind.name, self.kind.title, self.note, self.table, self.data)
 
     def _best(self, measure: Measure) -> list[bool]:
-        """Mark the best family of a subject, among those measured by the same protocol."""
-        nobody = [False] * len(self.data)
-        if measure.good is None or self.data["protocol"].nunique() > 1:
-            return nobody
+        """Mark the best family of a subject, where all were measured alike.
+
+        That is by one protocol, on one device what takes time or memory, and on as many points:
+        maxima grow with their number.
+        """
+        alike = ["protocol", *(["device"] if measure.metric.startswith(TIMED) else [])]
+        alike += [str(m) for m in self.data if str(m).endswith("/points")]
+        if measure.good is None or any(self.data[column].nunique() > 1 for column in alike):
+            return [False] * len(self.data)
         values = self.data[measure.metric]
         by_subject = values.groupby(self.data["subject"])
         best = by_subject.transform("min" if measure.good == "low" else "max")
@@ -105,7 +111,10 @@ def _rows(
         if len(known) > 1:
             # The frame quotes an iterative sampler's matched speed under the bare name too.
             known.pop("", None)
-        about = {"family": row["family"], "seeds": len(behind), "protocol": protocol}
+        devices = ", ".join(sorted(set(behind["device"])))
+        about = {
+            "family": row["family"], "seeds": len(behind), "protocol": protocol, "device": devices,
+        }  # fmt: skip
         yield from ({**about, "subject": subject, **values} for subject, values in known.items())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 FULL = "full"
-ABOUT = ["run", "measures", "outcome", "started", "label.protocol"]
+ABOUT = ["run", "measures", "outcome", "started", "device", "label.protocol"]
 
 
 def measurements(
@@ -23,7 +23,8 @@ def measurements(
         metrics: names of the record; those that no run has are passed over.
 
     Returns:
-        The measurements, a row a run with its name and these metrics, and `full` or `quick`.
+        The measurements, a row a run with its name, its device and these metrics, and their
+        protocol: `full` or `quick`.
     """
     wanted = [name for name in dict.fromkeys(metrics) if name in runs]
     about = runs[[*ABOUT, *wanted]]

@@ -164,6 +164,7 @@ UNUSUAL = MeasureTable(
         Measure("inversion/{}/data/max", "largest, data units", "worst point of the worst seed"),
         Measure("inversion/{}/data/nonfinite", "not finite, data units",
                 "share of points that end in no number", fault_share),
+        Measure("inversion/{}/points", "points", "tried", count, "min"),
     ),
     _INPUTS, "input",
 )  # fmt: skip

@@ -71,7 +71,6 @@ def of_data_set(
     """
     yield from _three_measures(rows, baselines)
     yield from _training(frame, rows)
-    yield from _hyperparameters(frame, rows)
     data = best_after_trials.best_after_trials_data(best_after, rows)
     if len(data):
         yield Picture(
@@ -80,6 +79,7 @@ def of_data_set(
             " resampled trials.",
             data, best_after_trials.best_after_trials_figure(data),
         )  # fmt: skip
+    yield from _hyperparameters(frame, rows)
 
 
 def across(frame: Frame, table: pd.DataFrame, ranks: Ranks) -> Iterator[Picture]:

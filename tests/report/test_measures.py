@@ -91,6 +91,20 @@ def test_the_best_of_each_input_is_marked(tables):
     assert len(table.table.rows) == 6 * len(FAMILIES)
 
 
+def test_what_was_not_measured_alike_has_no_best(tables):
+    def best(table, **changes):
+        changed = dataclasses.replace(table, data=table.data.assign(**changes))
+        return any(cell.best for row in changed.table.rows for cell in row)
+
+    inversion, cost = tables("digits")["inversion"], tables("digits")["cost"]
+    assert best(inversion)
+    assert best(cost)
+    devices = [f"device {i}" for i in range(len(cost.data))]
+    assert not best(cost, device=devices)
+    assert best(inversion, device=["elsewhere", *inversion.data["device"][1:]])
+    assert not best(inversion, **{"inversion/points": range(len(inversion.data))})
+
+
 def test_shares_are_never_rounded_to_the_better_side():
     assert fault_share(0) == "0 %"
     assert fault_share(1e-6) == "0.1 %"

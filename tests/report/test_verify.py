@@ -48,7 +48,7 @@ def test_every_kind_of_change_is_found_and_named(copy, full_uri):
     change(copy / "index.html", f"(?s){leaderboard}", r"\g<1>1.9999")
     change(copy / "index.html", '(?s)(data-table="flags".*?<tbody>\n)<tr>.*?</tr>\n', r"\1")
     change(copy / "leaderboard.csv", "realnvp", "realnvq")
-    change(copy / "tables" / "2-digits-inversion.csv", r"full,[\d.e-]+", "full,0.5")
+    change(copy / "tables" / "2-digits-inversion.csv", r"CPU cores,[\d.e-]+", "CPU cores,0.5")
     change(copy / "figures" / "2-digits-splits.csv", r"\n.*\n", "\n")
     change(copy / "leaderboard.md", "glow", "gl0w")
     change(copy / "leaderboard.tex", "glow", "gl0w")

@@ -82,12 +82,16 @@ def parameter_importance_figure(data: pd.DataFrame) -> go.Figure:
     grid = grid.reindex(index=families, columns=ranked.index)
     shares = grid.to_numpy(float)
     words = [["" if np.isnan(v) else f"{100 * v:.0f} %" for v in row] for row in shares]
+    names = ["<br>".join(map(text, str(p).split("_"))) for p in grid.columns]
     figure = go.Figure(go.Heatmap(
-        z=shares, x=[text(p.replace("_", " ")) for p in grid.columns],
-        y=[text(f) for f in families], text=words, texttemplate="%{text}", zmin=0, zmax=1,
-        colorscale=[[0, "rgba(0,114,178,0.05)"], [1, "rgba(0,114,178,0.75)"]], showscale=False,
-        xgap=2, ygap=2, hoverongaps=False,
-        hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+        z=shares, x=names, y=[text(f) for f in families], zmin=0, zmax=1, showscale=False,
+        colorscale=[[0, "rgba(0,114,178,0.05)"], [1, "rgba(0,114,178,0.75)"]],
+        xgap=2, ygap=2, hoverinfo="skip",
+    ))  # fmt: skip
+    # Words of a heat map's own take no colour from a dark page.
+    figure.add_trace(go.Scatter(
+        x=names * len(families), y=[text(f) for f in families for _ in names], mode="text",
+        text=[word for row in words for word in row], hoverinfo="skip", showlegend=False,
     ))  # fmt: skip
     finished(figure, height=130 + 42 * len(families), legend=False)
     figure.update_xaxes(showgrid=False, side="top")
