@@ -16,6 +16,7 @@ from flowbench.report.sections import Section, data_uri
 from flowbench.report.theme import looks
 from flowbench.report.twins import texts, write_pictures
 from flowbench.run_directory import home, write_atomically
+from flowbench.spec.sweep import slug
 
 PAGE = "index.html"
 HALF_A_PAGE = 5
@@ -52,7 +53,7 @@ def write_report(tracking_uri: str, sweep: str | None = None, out: Path | None =
 
 def report_directory(sweep: str | None) -> Path:
     """Return where the report of a sweep, or of all runs, lies by default."""
-    return home() / "reports" / (sweep or "all")
+    return home() / "reports" / (slug(sweep) if sweep else "all")
 
 
 def html(made: Contents) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from full_record import SPLITS, TRIALS
-from synthetic_record import FAMILIES
+from synthetic_record import FAMILIES, Record, RecordedRun
 
+from flowbench.report.contents import contents
 from flowbench.report.figures.lipschitz_map import lipschitz_map_figure
 from flowbench.report.figures.parallel_coordinates import (
     parallel_coordinates_data,
@@ -199,3 +200,29 @@ def test_of_very_many_trials_even_steps_are_drawn_and_the_best_and_the_worst():
         assert {group["bits_per_dim"].min(), group["bits_per_dim"].max()} <= set(
             drawn["bits_per_dim"]
         )
+
+
+def test_the_excess_against_the_training_size_is_what_each_size_s_leaderboard_quotes(tmp_path):
+    record = Record(tmp_path)
+    sizes = {"moons": "100", "moons~2": "1000", "moons~3": "10000", "rings": "100"}
+    for place, (data, size) in enumerate(sizes.items()):
+        for family, above in (("nice", 0.1), ("glow", 0.3)):
+            bits = 1.4 + above / 2**place
+            record.add(RecordedRun(
+                f"{family}.{data}", family, data, stage="confirm",
+                labels={"data": "density", "log_det": "exact", "inverse": "analytic"},
+                parameters={"data.name": data.partition("~")[0], "data.train_size": size},
+                metrics={"test/bits_per_dim": bits, "test/nats": -bits * 2 * np.log(2),
+                         "test/gain_over_gaussian": 2 - bits,
+                         "test/excess_over_entropy": above / 2**place,
+                         "test/excess_over_entropy_se": 0.01},
+            ))  # fmt: skip
+    found = contents(record.uri, "demo")
+    (picture,) = [p for p in found.overview if p.name == "excess-against-train-size"]
+    drawn_at = picture.data.set_index(["density", "family", "train_size"])["excess"].to_dict()
+    assert drawn_at == {
+        ("moons", family, size): pytest.approx(above / 2**place)
+        for family, above in (("nice", 0.1), ("glow", 0.3))
+        for place, size in enumerate((100.0, 1000.0, 10000.0))
+    }  # of rings there is one size only: nothing to draw against
+    assert sum(drawn(picture.live)) == 6

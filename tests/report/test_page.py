@@ -16,6 +16,7 @@ from flowbench.compare.leaderboard import leaderboard_table
 from flowbench.compare.runs import load
 from flowbench.errors import InputError
 from flowbench.report.page import write_report
+from flowbench.report.verify import differences
 
 
 class Page(HTMLParser):
@@ -216,6 +217,21 @@ def test_hostile_names_are_escaped_for_paper_and_markdown(hostile):
     assert "](javascript" not in markdown.replace("\\]", "")
     assert HOSTILE_MARKDOWN not in markdown
     assert HOSTILE_TEX not in tex
+
+
+def test_a_sweep_that_is_named_like_a_script_stays_text_and_in_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "home"))
+    record = Record(tmp_path)
+    name = f"../{HOSTILE}"
+    record.add(RecordedRun("a", "nice", "moons", sweep=name, outcome="diverged"))
+    path = write_report(record.uri, name)
+    assert path.parent.parent == tmp_path / "home" / "reports"
+    page = Page(path.read_text())
+    assert name in page.text
+    assert not any("alert" in text for _, text in page.scripts)
+    (meta,) = [m for m in page.all("meta") if m.get("name") == "flowbench-sweep"]
+    assert meta["content"] == name
+    assert not list(differences(record.uri, name))
 
 
 def test_a_sweep_in_which_everything_failed_is_still_reported(tmp_path):

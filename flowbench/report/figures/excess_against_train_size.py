@@ -13,8 +13,8 @@ NAME = "param.data.name"
 def excess_against_train_size_data(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Return `density family train_size excess se split`: what the leaderboards quote.
 
-    Each training size of a density has a leaderboard of its own. Sizes are rows where all of them
-    are, shares of the whole training split where one is at most 1 (the whole of it being 1).
+    Each training size of a density has a leaderboard of its own. Sizes are numbers of rows where
+    any is given so; else shares of the training split, the whole of it being 1.
 
     Args:
         runs: all runs.
@@ -32,9 +32,11 @@ def excess_against_train_size_data(runs: pd.DataFrame, table: pd.DataFrame) -> p
         "excess": rows["excess"].to_numpy(), "se": rows["excess_se"].to_numpy(),
         "split": rows["split"].to_numpy(),
     })  # fmt: skip
-    if (data["train_size"] <= 1).any():
+    rows_given = data["train_size"] > 1
+    if rows_given.any():
+        data = data[rows_given]
+    else:
         data = data.assign(train_size=data["train_size"].fillna(1.0))
-    data = data[data["train_size"].notna()]
     sizes = data.groupby(["density", "family"])["train_size"].transform("nunique")
     ordered = data[sizes > 1].sort_values(["density", "family", "train_size"], ignore_index=True)
     return ordered[columns]
