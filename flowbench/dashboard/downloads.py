@@ -13,6 +13,7 @@ from flowbench.dashboard.address import Address
 from flowbench.dashboard.record import Record
 from flowbench.dashboard.seen import Seen
 from flowbench.dashboard.views.registry import VIEWS
+from flowbench.errors import InputError
 
 
 def offer_downloads(server: flask.Flask, record: Record) -> None:
@@ -38,7 +39,10 @@ def offer_downloads(server: flask.Flask, record: Record) -> None:
 
         address = Address.read("", flask.request.query_string.decode())
         with tempfile.TemporaryDirectory() as place:
-            write_report(record.tracking_uri, address.sweep or None, Path(place))
+            try:
+                write_report(record.tracking_uri, address.sweep or None, Path(place))
+            except InputError as error:
+                return flask.Response(str(error), 409, mimetype="text/plain")
             return _file(_zipped(Path(place)), "report.zip", "application/zip")
 
 

@@ -44,6 +44,14 @@ class Followed(Generic[Value]):
         assert known is not None
         return known
 
+    def peek(self) -> Value | None:
+        """Return what is known, None before the first reading, which then begins; never wait."""
+        if self._known is None:
+            if self._lock.acquire(blocking=False):
+                threading.Thread(target=self._look_and_release, daemon=True).start()
+            return None
+        return self.get()
+
     def _look(self) -> None:
         began = time.monotonic()
         self._known = self._read()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -55,8 +56,7 @@ class LiveSweep:
 
 def sweeps_here() -> dict[str, SweepDirectory]:
     """Return the sweeps under the home directory, by name, the newest first."""
-    found = sorted(home().glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
-    return {path.parent.name: SweepDirectory(path.parent) for path in reversed(found)}
+    return _sweeps(home()).get()
 
 
 def live_sweep(name: str) -> LiveSweep:
@@ -67,7 +67,13 @@ def live_sweep(name: str) -> LiveSweep:
     """
     if name not in sweeps_here():
         raise InputError(f"{name}: no such sweep under {home()}")
-    return _followed(name).get()
+    return _followed(home(), name).get()
+
+
+def live_version(name: str) -> str:
+    """Return the version of what `live_sweep` returns, without waiting for it."""
+    known = _followed(home(), name).peek() if name in sweeps_here() else None
+    return "" if known is None else known.version
 
 
 def state_of(directory: SweepDirectory) -> str:
@@ -89,7 +95,16 @@ def state_of_run(name: str) -> str:
 
 
 @cache
-def _followed(name: str) -> Followed[LiveSweep]:
+def _sweeps(place: Path) -> Followed[dict[str, SweepDirectory]]:
+    def read() -> dict[str, SweepDirectory]:
+        found = sorted(place.glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
+        return {path.parent.name: SweepDirectory(path.parent) for path in reversed(found)}
+
+    return Followed(read, LOOK_SECONDS)
+
+
+@cache
+def _followed(place: Path, name: str) -> Followed[LiveSweep]:
     return Followed(lambda: _look(name), LOOK_SECONDS)
 
 

@@ -7,7 +7,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from flowbench.dashboard.address import Address
-from flowbench.dashboard.export import table_href
+from flowbench.dashboard.export import report_href, table_href
 from flowbench.dashboard.picture import Picture
 from flowbench.dashboard.record import Record
 from flowbench.report.figures.samples import Panel
@@ -73,6 +73,15 @@ def figure(picture: Picture, address: Address) -> Component:
 def figures(pictures: Sequence[Picture], address: Address) -> Component:
     """Return figures side by side where there is room."""
     return html.Div([figure(picture, address) for picture in pictures], className="figures")
+
+
+def report_link(address: Address) -> Component:
+    """Return a link to the report, which takes some seconds to be made."""
+    return html.A(
+        "Report", href=report_href(address), className="export",
+        **_data(waits="making the report …"),
+        title="all data sets and families of the chosen sweep, as flowbench report writes it",
+    )  # fmt: skip
 
 
 def facts(words: Mapping[str, Any]) -> Component:

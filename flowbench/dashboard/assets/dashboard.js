@@ -48,8 +48,33 @@ document.addEventListener("click", async (event) => {
 // What is taken away is what the address names now: a table writes its order there without a redraw.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.export[href^='/export/']");
-  if (link) link.search = window.location.search;
+  if (!link) return;
+  link.search = window.location.search;
+  if (link.dataset.waits) {
+    event.preventDefault();
+    if (!link.ariaBusy) fetched(link);
+  }
 });
+
+// What takes long to make says so while it is made.
+async function fetched(link) {
+  const words = link.textContent;
+  link.ariaBusy = "true";
+  link.textContent = link.dataset.waits;
+  try {
+    const answer = await fetch(link.href);
+    if (!answer.ok) throw new Error(await answer.text());
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(await answer.blob());
+    file.download = link.pathname.split("/").pop();
+    file.click();
+    setTimeout(() => URL.revokeObjectURL(file.href), 60000);
+    link.textContent = words;
+  } catch (error) {
+    link.textContent = `no report: ${error.message}`;
+  }
+  link.ariaBusy = null;
+}
 
 // The tab says which view it holds.
 new MutationObserver(() => {

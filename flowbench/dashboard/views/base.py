@@ -83,7 +83,7 @@ def figure_view(
             title,
             question,
             parts.figures(found, seen.address) if found else parts.nothing(absent),
-            parts.note(f"At most {most} at once: choose a data set above.") if more else None,
+            parts.note("There are more data sets: choose one above.") if more else None,
         )
 
     def tables(seen: Seen) -> Mapping[str, pd.DataFrame]:

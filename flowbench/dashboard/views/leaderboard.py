@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from flowbench.compare.columns import Column, present, written
 from flowbench.compare.runs import PROTOCOL
 from flowbench.dashboard import parts
-from flowbench.dashboard.export import report_href, table_href
+from flowbench.dashboard.export import table_href
 from flowbench.dashboard.grid import NUMBER, WORDS, grid
 from flowbench.dashboard.seen import Seen
 from flowbench.dashboard.views.base import MOST_GROUPS, View
@@ -37,7 +37,7 @@ def show(seen: Seen) -> Component:
         html.Div(
             [
                 html.A("CSV", href=table_href(seen.address, NAME), className="export"),
-                html.A("Report", href=report_href(seen.address), className="export"),
+                parts.report_link(seen.address),
             ],
             className="exports",
         ),

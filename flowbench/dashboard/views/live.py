@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from flowbench.compare.runs import Frame
 from flowbench.dashboard import parts
 from flowbench.dashboard.address import Address
-from flowbench.dashboard.live import LiveSweep, live_sweep, state_of, sweeps_here
+from flowbench.dashboard.live import LiveSweep, live_sweep, live_version, state_of, sweeps_here
 from flowbench.dashboard.picture import Picture
 from flowbench.dashboard.seen import Seen
 from flowbench.dashboard.views.base import View
@@ -49,7 +49,7 @@ def show(seen: Seen) -> Component:
         f"{TITLE}: {name}",
         QUESTION,
         _state(live),
-        html.Div([_progress(live), _slots(live)], className="cards"),
+        html.Div([_progress(live), _slots(live, seen.address)], className="stack"),
         _curves(live, seen.address),
         _failures(seen, name),
     )
@@ -80,7 +80,7 @@ def _progress(live: LiveSweep) -> Component:
     return parts.card("Progress", *bars)
 
 
-def _slots(live: LiveSweep) -> Component:
+def _slots(live: LiveSweep, address: Address) -> Component:
     used, slots = len(live.trials), live.status.slots
     title = f"{used} of {slots} slots in use"
     if not live.trials:
@@ -88,7 +88,10 @@ def _slots(live: LiveSweep) -> Component:
     head = ("run", "family", "data", "stage", "epoch", "val bits/dim", "since")
     rows = [
         html.Tr([
-            html.Td(trial.run + (f" (attempt {trial.attempt})" if trial.attempt else "")),
+            html.Td([
+                dcc.Link(trial.run, href=address.of_run(trial.run).href),
+                f" (attempt {trial.attempt})" if trial.attempt else "",
+            ]),
             html.Td(parts.family(trial.family)),
             html.Td(trial.data),
             html.Td(trial.stage),
@@ -139,9 +142,7 @@ def _failures(seen: Seen, name: str) -> Component:
 def state(address: Address) -> str:
     """Return what the sweep is at."""
     name = chosen(address)
-    if name is None or name not in sweeps_here():
-        return ""
-    return f"{name} {live_sweep(name).version}"
+    return "" if name is None else f"{name} {live_version(name)}"
 
 
 def clock(seconds: float) -> str:
