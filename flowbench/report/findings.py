@@ -72,6 +72,8 @@ def _likelihood(runs: pd.DataFrame) -> Iterator[str]:
 def _not_finite(runs: pd.DataFrame) -> Iterator[str]:
     subjects = {f"inversion/{key}": words for key, words in INVERSION.subjects.items()}
     subjects |= {f"inversion/{key}/flow": words for key, words in UNUSUAL.subjects.items()}
+    # Data units have an edge: what is far from the data may lie beyond it, a sample may not.
+    subjects["inversion/samples/data"] = "own samples, data units"
     shares = {
         words: worst
         for name, words in subjects.items()
