@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --progress-bar on
 
-.PHONY: demo test test-data test-integration integration-packages test-gpu wheels bench classifiers lint format type-check install clean
+.PHONY: demo test test-data test-integration integration-packages test-browser test-gpu wheels bench classifiers lint format type-check install clean
 
 install: $(VENV)/.developing
 
@@ -47,6 +47,11 @@ integration-packages:  ## installs what is missing of Debian's database and batc
 	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
 	  -o Dpkg::Use-Pty=0 $$missing > /dev/null
 
+test-browser: install  ## the dashboard and the report in a real Chromium
+	@test -x /usr/bin/chromium -a -x /usr/bin/java || $(MAKE) --no-print-directory \
+	  integration-packages SERVICES="chromium default-jre-headless"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser
+
 # The machine's own torch serves, wherever it is; what it lacks is added beside it.
 GPU := .venv-gpu
 test-gpu:  ## on a machine with an NVIDIA GPU; where there is no registry, WHEELS=FOLDER
@@ -66,10 +71,11 @@ wheels: install  ## what `make test-gpu` adds to a machine's torch, into WHEELS;
 	$(BIN)/python tests/gpu/needed.py $(HAS) > $(VENV)/needed.txt
 	$(BIN)/pip download -q --no-deps --only-binary=:all: $(FOR) -d $(WHEELS) -r $(VENV)/needed.txt
 
-bench: install  ## figures of the sweep engine, for 1,000 GPUs too, and of a record of 10,000 runs: 20 min
+bench: install  ## figures of the sweep engine, of 10,000 runs in a record, of the dashboard: 30 min
 	$(BIN)/python -m benchmarks.sweep_engine
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.record_size
+	$(BIN)/python -m benchmarks.dashboard
 
 classifiers: install  ## trains what samples are scored by, committed: about ten minutes of one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m flowbench.evaluation.train_classifiers
