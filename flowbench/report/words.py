@@ -28,8 +28,8 @@ def statements(
         Sentences, the one about the likelihood first.
     """
     said = (
-        best_likelihood(rows, pairs), most_exact(rows), fastest(rows), all_round(rows),
-        by_budget(winners), by_tuning(tuned),
+        best_likelihood(rows, pairs), behind_gaussian(rows), most_exact(rows), fastest(rows),
+        all_round(rows), by_budget(winners), by_tuning(tuned),
     )  # fmt: skip
     return tuple(sentence for sentence in said if sentence)
 
@@ -72,6 +72,18 @@ def _lead(ranked: pd.DataFrame, pairs: pd.DataFrame) -> str:
     if not len(close):
         return f", {gap} ahead of {second} ({how})"
     return f", but {listed(list(close))} cannot be told from it: {second} is {gap} behind ({how})"
+
+
+def behind_gaussian(rows: pd.DataFrame) -> str:
+    """Say where no flow is worth its while: a Gaussian models the data better."""
+    best = rows.iloc[0]
+    if not best["gain"] < 0:
+        return ""
+    gap = with_error(-best["gain"], best["gain_se"])
+    return (
+        f"No family beats the full-covariance Gaussian: {best['family']} is {gap} bits/dim"
+        " behind it."
+    )
 
 
 def most_exact(rows: pd.DataFrame) -> str:

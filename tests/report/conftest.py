@@ -46,8 +46,13 @@ class Raw:
 
 @pytest.fixture(scope="session")
 def raw(full_uri):
-    mlflow.set_tracking_uri(full_uri)
-    return Raw(full_uri, mlflow.search_runs(experiment_names=["flowbench"]))
+    with pytest.MonkeyPatch.context() as patch:
+        # MLflow keeps what it is told in the environment, where other tests would find it.
+        patch.setenv("MLFLOW_TRACKING_URI", full_uri)
+        mlflow.set_tracking_uri(full_uri)
+        found = mlflow.search_runs(experiment_names=["flowbench"])
+        mlflow.set_tracking_uri(None)
+    return Raw(full_uri, found)
 
 
 @pytest.fixture(scope="session")

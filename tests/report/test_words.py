@@ -249,6 +249,13 @@ def test_what_was_not_measured_alike_is_not_compared():
     assert words.most_exact(ranked(inversion_points=[100.0, 1024.0])) == ""
 
 
+def test_a_gaussian_that_is_better_is_said_to_be():
+    assert words.behind_gaussian(ranked(gain=[0.1, -0.1], gain_se=0.01)) == ""
+    assert words.behind_gaussian(ranked(gain=[-0.034, -0.1], gain_se=0.013)) == (
+        "No family beats the full-covariance Gaussian: a is 0.034 ± 0.013 bits/dim behind it."
+    )
+
+
 def test_a_family_that_ends_in_no_number_is_said_to():
     statement = words.most_exact(ranked(inversion=[np.inf, 1e-5]))
     assert statement.startswith("b is the most exactly invertible")
