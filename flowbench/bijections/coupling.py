@@ -11,9 +11,11 @@ from flowbench.bijections.precision import widened
 from flowbench.bijections.splits import Split
 from flowbench.networks.conv import ConvNet
 from flowbench.networks.mlp import MLP
+from flowbench.networks.resnet import ResidualConvNet, ResidualMLP
 
 CouplingKind = Literal["additive", "affine"]
-Conditioner = MLP | ConvNet
+ConditionerKind = Literal["plain", "residual"]
+Conditioner = MLP | ConvNet | ResidualMLP | ResidualConvNet
 LogScales = tuple[list[Tensor], list[Tensor]]
 """Of the couplings that move the first part, and of those that move the second."""
 
@@ -179,6 +181,7 @@ def make_conditioner(
     parameters: int,
     hidden: Sequence[int],
     *,
+    kind: ConditionerKind = "plain",
     context_size: int = 0,
     dropout: float = 0.0,
     last_scale: float = 0.0,
@@ -190,15 +193,19 @@ def make_conditioner(
     Args:
         split: the coupling's.
         parameters: 1 for additive, 2 for affine couplings.
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers, or of the residual blocks.
+        kind: of the network.
         context_size: number of context features.
         dropout: see the networks.
         last_scale: see the networks.
     """
     moved = split.shapes[split.moved]
     copied = split.shapes[1 - split.moved]
-    network = ConvNet if len(moved) == 3 else MLP
-    return network(
+    networks: dict[ConditionerKind, tuple[type[Conditioner], type[Conditioner]]] = {
+        "plain": (MLP, ConvNet),
+        "residual": (ResidualMLP, ResidualConvNet),
+    }
+    return networks[kind][len(moved) == 3](
         copied[0],
         parameters * moved[0],
         hidden,
@@ -213,22 +220,22 @@ def make_coupling(
     split: Split,
     hidden: Sequence[int],
     *,
+    conditioner: ConditionerKind = "plain",
     scale_bound: float = 2.0,
     context_size: int = 0,
     dropout: float = 0.0,
 ) -> Coupling:
     """Return a coupling with a conditioner of its own, near the identity at the start."""
-    if kind == "additive":
-        network = make_conditioner(
-            split,
-            1,
-            hidden,
-            context_size=context_size,
-            dropout=dropout,
-            last_scale=ADDITIVE_START,
-        )
-        return AdditiveCoupling(split, network)
+    additive = kind == "additive"
     network = make_conditioner(
-        split, 2, hidden, context_size=context_size, dropout=dropout, last_scale=0.0
+        split,
+        1 if additive else 2,
+        hidden,
+        kind=conditioner,
+        context_size=context_size,
+        dropout=dropout,
+        last_scale=ADDITIVE_START if additive else 0.0,
     )
+    if additive:
+        return AdditiveCoupling(split, network)
     return AffineCoupling(split, network, scale_bound)

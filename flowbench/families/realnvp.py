@@ -3,6 +3,7 @@
 from math import prod
 
 from flowbench.bijections.base import Bijection
+from flowbench.bijections.coupling import ConditionerKind
 from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.bijections.splits import SplitKind
 from flowbench.families.bases import NormalBase
@@ -31,6 +32,8 @@ class RealNVP(Flow):
             checkerboard, then channels.
         split_ratio: the first part's share (splits `half` and `channel`).
         hidden: widths of each conditioner.
+        conditioner: `plain`, a layer for each of `hidden`, or `residual`, a residual block for each
+            of them, which are then equal.
         scale_bound: largest |log-scale| of a coupling.
         normalisation: `actnorm` in front of each coupling, or `none`.
         learned_top: whether the base's mean and scale are learned; on images, those of what
@@ -51,6 +54,7 @@ class RealNVP(Flow):
         split: SplitKind | None = None,
         split_ratio: Ratio = 0.5,
         hidden: Widths = (128, 128),
+        conditioner: ConditionerKind = "plain",
         scale_bound: ScaleBound = 2.0,
         normalisation: Normalisation = "actnorm",
         learned_top: bool = True,
@@ -67,6 +71,7 @@ class RealNVP(Flow):
                 split=split,
                 split_ratio=split_ratio,
                 hidden=hidden,
+                conditioner=conditioner,
                 normalisation=normalisation,
                 scale_bound=scale_bound,
                 context_size=context_size,

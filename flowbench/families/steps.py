@@ -7,7 +7,12 @@ from pydantic import Field
 
 from flowbench.bijections.actnorm import ActNorm
 from flowbench.bijections.base import Bijection
-from flowbench.bijections.coupling import CouplingKind, CouplingStack, make_coupling
+from flowbench.bijections.coupling import (
+    ConditionerKind,
+    CouplingKind,
+    CouplingStack,
+    make_coupling,
+)
 from flowbench.bijections.diagonal import Diagonal
 from flowbench.bijections.multiscale import MakeTop
 from flowbench.bijections.splits import Split, SplitKind, plan
@@ -31,6 +36,7 @@ def coupling_steps(
     split: SplitKind | None,
     split_ratio: float,
     hidden: Sequence[int],
+    conditioner: ConditionerKind = "plain",
     normalisation: Normalisation = "none",
     scale_bound: float = 2.0,
     context_size: int = 0,
@@ -45,6 +51,7 @@ def coupling_steps(
         split: see `plan`.
         split_ratio: see `Split`.
         hidden: widths of each conditioner.
+        conditioner: see `make_conditioner`.
         normalisation: in front of each coupling; without one, couplings over the same division
             of the event run on its two parts without joining them in between.
         scale_bound: of affine couplings.
@@ -58,6 +65,7 @@ def coupling_steps(
                 kind,
                 each,
                 hidden,
+                conditioner=conditioner,
                 scale_bound=scale_bound,
                 context_size=context_size,
                 dropout=dropout,

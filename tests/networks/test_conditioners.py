@@ -4,10 +4,18 @@ import pytest
 import torch
 from torch import nn
 
+from flowbench.errors import InputError
 from flowbench.networks.conv import ConvNet
 from flowbench.networks.mlp import MLP
+from flowbench.networks.resnet import ResidualConvNet, ResidualMLP
 
-CASES = [(MLP, (5,), (8, 6)), (ConvNet, (5, 3, 4), (8, 6)), (ConvNet, (5, 3, 4), ())]
+CASES = [
+    (MLP, (5,), (8, 6)),
+    (ConvNet, (5, 3, 4), (8, 6)),
+    (ConvNet, (5, 3, 4), ()),
+    (ResidualMLP, (5,), (8, 8)),
+    (ResidualConvNet, (5, 3, 4), (8, 8, 8)),
+]
 every = pytest.mark.parametrize(("network", "shape", "hidden"), CASES)
 
 
@@ -29,7 +37,7 @@ def test_the_context_acts_as_further_inputs_of_the_first_layer(network, shape, h
         weight = whole.first.weight
         weight.zero_()
         weight[:, :5] = with_context.first.weight
-        if network is MLP:
+        if weight.dim() == 2:
             weight[:, 5:] = with_context.context.weight
         else:
             weight[:, 5:, 1, 1] = with_context.context.weight
@@ -59,10 +67,30 @@ def test_convolutions_are_3x3_then_1x1_then_3x3():
     assert sizes == {(): [3], (8,): [3, 3], (8, 8): [3, 1, 3], (8, 8, 8): [3, 1, 1, 3]}
 
 
-@pytest.mark.parametrize(("network", "shape"), [(MLP, (5,)), (ConvNet, (5, 3, 4))])
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [(MLP, (5,)), (ConvNet, (5, 3, 4)), (ResidualMLP, (5,)), (ResidualConvNet, (5, 3, 4))],
+)
 def test_dropout_drops_in_training_alone(network, shape):
     torch.manual_seed(0)
     built, x = network(5, 2, (64, 64), dropout=0.5), torch.randn(4, *shape)
     assert not torch.equal(built(x), built(x))
     built.eval()
     assert torch.equal(built(x), built(x))
+
+
+def test_a_residual_network_is_its_blocks_added_up():
+    torch.manual_seed(0)
+    net, x = ResidualMLP(3, 2, (4, 4)).double(), torch.randn(5, 3, dtype=torch.float64)
+    h = net.first(x)
+    passed = net.passes[0](h)
+    for block, passes in zip(net.blocks, net.passes[1:], strict=True):
+        _, inner, _, outer = block
+        h = h + outer(inner(h.relu()).relu())
+        passed = passed + passes(h)
+    torch.testing.assert_close(net(x), net.last[1](passed.relu()))
+
+
+def test_residual_blocks_of_two_widths_are_refused():
+    with pytest.raises(InputError, match=r"hidden = \[8, 6\]: the blocks of a residual network"):
+        ResidualMLP(3, 2, (8, 6))
