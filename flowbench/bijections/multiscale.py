@@ -31,9 +31,10 @@ class Multiscale(Bijection):
     """Levels of squeeze, steps, and half of the channels out, from images to flat latents.
 
     Source: Dinh et al. 2017, "Density estimation using Real NVP", section 3.6. Level k works at
-    1/2^k of the height and width. After each level but the last, the second half of the channels
-    goes to the latent and the first half to the next level. An image of odd height or width has
-    one level, without a squeeze.
+    1/2^k of the height and width, or at twice that where the first is not squeezed. After each
+    level but the last, the second half of the channels goes to the latent and the first half, with
+    the odd one, to the next level. An image of odd height or width has one level, without a
+    squeeze.
 
     Args:
         event_shape: ``(C, H, W)``.
@@ -43,6 +44,8 @@ class Multiscale(Bijection):
             its steps: before a half goes out, where a coupling that moves the second half given
             the first makes the base of what goes out conditional on what stays (a learned top),
             or at the end. None for no such layers.
+        squeeze_first: whether the first level is squeezed too, and not only those after it.
+        factor_out: whether anything leaves before the end.
 
     Raises:
         InputError: if the size does not allow so many levels.
@@ -54,21 +57,25 @@ class Multiscale(Bijection):
         levels: int | None,
         make_steps: MakeSteps,
         make_top: MakeTop | None = None,
+        *,
+        squeeze_first: bool = True,
+        factor_out: bool = True,
     ) -> None:
         super().__init__()
-        most = most_levels(event_shape)
-        count = max(most, 1) if levels is None else levels
-        if count > max(most, 1):
+        halvings = most_levels(event_shape)
+        most = max(halvings, 1) if squeeze_first else halvings + 1
+        count = most if levels is None else levels
+        if count > most:
             raise InputError(
                 f"levels = {count}: images of {event_shape[1]} x {event_shape[2]} can be halved "
-                f"{most} times; allowed: 1 to {max(most, 1)}"
+                f"{halvings} times; allowed: 1 to {most}"
             )
         shape = tuple(event_shape)
         composed: list[Bijection] = []
         self.out_shapes: list[Shape] = []
         for index in range(count):
             layers: list[Bijection] = []
-            if most:
+            if halvings and (squeeze_first or index):
                 layers.append(Squeeze(shape))
                 shape = (4 * shape[0], shape[1] // 2, shape[2] // 2)
             last = index == count - 1
@@ -76,9 +83,9 @@ class Multiscale(Bijection):
             if make_top is not None:
                 layers.append(make_top(shape, last))
             composed.append(Compose(layers))
-            if not last:
-                shape = (shape[0] // 2, *shape[1:])
-            self.out_shapes.append(shape)
+            leaves = shape[0] if last else shape[0] // 2 if factor_out else 0
+            self.out_shapes.append((leaves, *shape[1:]))
+            shape = (shape[0] - leaves, *shape[1:])
         self.levels = nn.ModuleList(composed)
         self.takes_context = any(level.takes_context for level in composed)
 
@@ -142,12 +149,10 @@ class Multiscale(Bijection):
 
     def _factor_out(self, x: Tensor, outs: list[Tensor]) -> Tensor:
         """Append what leaves after the level whose turn it is; return what stays."""
-        if len(outs) == len(self.levels) - 1:
-            outs.append(x.flatten(1))
-            return x
-        stays, out = x.chunk(2, 1)
-        outs.append(out.flatten(1))
-        return stays
+        leaves = self.out_shapes[len(outs)][0]
+        stays = x.shape[1] - leaves
+        outs.append(x[:, stays:].flatten(1))
+        return x[:, :stays]
 
     def _latents(self, z: Tensor) -> list[Tensor]:
         """Cut flat latents into what left after each level."""

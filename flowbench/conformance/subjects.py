@@ -35,11 +35,6 @@ def family_subjects(name: str, kind: str) -> list[Subject]:
     """
     family = family_class(name)
     registered = name in FAMILIES
-    factors = {
-        "event_shape": EVENT_SHAPES[kind],
-        "context_size": CONTEXT_SIZES,
-        **choices(family),
-    }
     # Our keys mean the same in every flow of ours; in a user's class a word may mean anything.
     sizes = small(family) if is_flow(family) else {}
 
@@ -60,6 +55,14 @@ def family_subjects(name: str, kind: str) -> list[Subject]:
             return False
         return True
 
+    shapes = EVENT_SHAPES[kind]
+    # Whether a context is taken is asked once, not of every configuration with one.
+    contexts = [
+        size
+        for size in CONTEXT_SIZES
+        if any(allowed({"event_shape": shape, "context_size": size}) for shape in shapes)
+    ]
+    factors = {"event_shape": shapes, "context_size": contexts, **choices(family)}
     configurations = covering(factors, allowed)
     if not configurations:
         raise InputError(f"{name} cannot be built on {kind}: {refusals[0]}")

@@ -15,8 +15,12 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "split_ratio": (0.5, 0.3),
     "bottleneck": (None, 1),
     "lipschitz": (0.97, 0.5),
+    "flat_depth": (0, 1),
+    "squeeze_first": (True, False),
+    "factor_out": (True, False),
 }
-"""Further choices for keys that are numbers but change how a model is built."""
+"""Further choices, for keys that are numbers but change how a model is built, and an order in which
+the quicker comes first, for it fills up the configurations that are there for other keys."""
 
 
 def choices(family: Constructor) -> dict[str, tuple[Any, ...]]:
@@ -50,13 +54,18 @@ def covering(
         allowed: whether a configuration exists; asked as seldom as possible, for it may be slow.
     """
     candidates = [dict(zip(factors, each, strict=True)) for each in product(*factors.values())]
-    pairs = [_pairs(candidate) for candidate in candidates]
+    # Sets of pairs as bits of one number: there may be thousands of candidates.
+    bits: dict[object, int] = {}
+    pairs = [
+        sum(1 << bits.setdefault(pair, len(bits)) for pair in _pairs(candidate))
+        for candidate in candidates
+    ]
     left = set(range(len(candidates)))
-    covered: set[object] = set()
+    covered = 0
     chosen = []
     while left:
-        best = max(left, key=lambda index: (len(pairs[index] - covered), -index))
-        if not pairs[best] - covered:
+        best = max(left, key=lambda index: ((pairs[index] & ~covered).bit_count(), -index))
+        if not pairs[best] & ~covered:
             break
         left.remove(best)
         if allowed(candidates[best]):

@@ -16,6 +16,7 @@ from flowbench.bijections.inverse import Inverse
 from flowbench.bijections.multiscale import Multiscale
 from flowbench.bijections.preprocess import PreprocessSteps
 from flowbench.bijections.residual import LogDetMethod, ResidualBlock
+from flowbench.errors import InputError
 from flowbench.families.bases import NormalBase
 from flowbench.families.flow import Flow
 from flowbench.networks.contractive import Activation, contractive_conv, contractive_mlp
@@ -42,6 +43,11 @@ class Residual(Flow):
         direction: `density`: the formula takes data to latent, so that likelihoods are direct
             and samples solve a fixed point a block; `generative`: the other way round.
         levels: of images; None for the most that the image size allows.
+        squeeze_first: whether images are squeezed in front of the first level too, as in Glow, and
+            not only between levels.
+        factor_out: whether half of the channels leaves after each level of images.
+        flat_depth: number of further blocks on flattened images, at the end.
+        flat_hidden: widths of their branches.
         preprocess: see `Flow`.
         context_size: must be 0.
     """
@@ -63,12 +69,16 @@ class Residual(Flow):
         activation: Activation = "lipswish",
         direction: Literal["density", "generative"] = "density",
         levels: Annotated[int, Field(ge=1, le=16)] | None = None,
+        squeeze_first: bool = True,
+        factor_out: bool = True,
+        flat_depth: Annotated[int, Field(ge=0, le=256)] = 0,
+        flat_hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)] = (128, 128),
         preprocess: Bijection | PreprocessSteps | None = None,
         context_size: int = 0,
     ) -> None:
         stream = count()
 
-        def block(shape: tuple[int, ...]) -> Bijection:
+        def block(shape: tuple[int, ...], hidden: tuple[int, ...]) -> Bijection:
             dim = prod(shape)
             if len(shape) == 1:
                 branch = contractive_mlp(dim, hidden, lipschitz, activation)
@@ -79,16 +89,26 @@ class Residual(Flow):
             made = ResidualBlock(branch, dim, log_det=method, terms=terms, stream=next(stream))
             return Inverse(made) if direction == "generative" else made
 
-        def steps(shape: tuple[int, ...], level: int = 0) -> list[Bijection]:
-            layers: list[Bijection] = [ActNorm(shape)]
-            for _ in range(depth):
-                layers += [block(shape), ActNorm(shape)]
-            return layers
+        def blocks(shape: tuple[int, ...], count: int, hidden: tuple[int, ...]) -> list[Bijection]:
+            return [layer for _ in range(count) for layer in (block(shape, hidden), ActNorm(shape))]
 
-        image = len(event_shape) == 3
+        def steps(shape: tuple[int, ...], level: int = 0) -> list[Bijection]:
+            return [ActNorm(shape), *blocks(shape, depth, hidden)]
+
+        if len(event_shape) == 3:
+            flow: Bijection = Multiscale(
+                event_shape, levels, steps, squeeze_first=squeeze_first, factor_out=factor_out
+            )
+            if flat_depth:
+                flow = Compose([flow, *blocks((prod(event_shape),), flat_depth, flat_hidden)])
+        else:
+            _refuse_on_vectors("squeeze_first", squeeze_first, True)
+            _refuse_on_vectors("factor_out", factor_out, True)
+            _refuse_on_vectors("flat_depth", flat_depth, 0)
+            flow = Compose(steps(event_shape))
         super().__init__(
             event_shape,
-            Multiscale(event_shape, levels, steps) if image else Compose(steps(event_shape)),
+            flow,
             NormalBase(prod(event_shape)),
             preprocess=preprocess,
             context_size=context_size,
@@ -151,3 +171,8 @@ class Residual(Flow):
             for hook in hooks:
                 hook.remove()
         return [inputs[branch] for branch in branches]
+
+
+def _refuse_on_vectors(key: str, value: int, allowed: int) -> None:
+    if value != allowed:
+        raise InputError(f"{key} = {value}: the data are vectors; allowed: {allowed}")

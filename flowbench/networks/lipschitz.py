@@ -194,9 +194,10 @@ class LipschitzConv2d(SpectralLayer):
         start = nn.Conv2d(in_channels, out_channels, kernel_size)
         assert start.bias is not None
         super().__init__(lipschitz, start.weight.detach(), start.bias.detach())
-        self.size = size
+        # A kernel of one pixel is the same matrix at each: one pixel has the norm of all.
+        self.size = size if kernel_size > 1 else (1, 1)
         self.padding = (kernel_size // 2, kernel_size // 2)
-        self._start((1, out_channels, *size), (1, in_channels, *size))
+        self._start((1, out_channels, *self.size), (1, in_channels, *self.size))
 
     def maps(self, weight: Tensor) -> tuple[LinearMap, LinearMap]:
         return convolution(weight, self.padding)

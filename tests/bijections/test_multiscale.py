@@ -114,3 +114,46 @@ def test_initialising_hands_each_level_what_the_one_before_leaves():
     squeezed = Squeeze((1, 4, 4)).encode_map(x)
     assert torch.equal(received[0], squeezed)
     assert torch.equal(received[1], Squeeze((2, 2, 2)).encode_map(squeezed[:, :2]))
+
+
+def test_a_first_level_that_is_not_squeezed_sees_the_image_and_adds_a_level():
+    seen = []
+    skeleton = Multiscale(
+        (1, 4, 4), None, lambda shape, level: seen.append(shape) or [], squeeze_first=False
+    )
+    # One channel has no half: nothing leaves after the first level.
+    assert seen == [(1, 4, 4), (4, 2, 2), (8, 1, 1)]
+    assert skeleton.out_shapes == [(0, 4, 4), (2, 2, 2), (8, 1, 1)]
+    with pytest.raises(InputError, match="can be halved 2 times; allowed: 1 to 3"):
+        Multiscale((1, 4, 4), 4, nothing, squeeze_first=False)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("squeeze_first", [True, False])
+@pytest.mark.parametrize("factor_out", [True, False])
+def test_without_steps_a_skeleton_only_orders_the_pixels(channels, squeeze_first, factor_out):
+    skeleton = Multiscale(
+        (channels, 8, 8), 2, nothing, squeeze_first=squeeze_first, factor_out=factor_out
+    )
+    x = torch.arange(2.0 * channels * 64).reshape(2, channels, 8, 8)
+    z, log_det = skeleton.encode(x)
+    assert z.shape == (2, channels * 64)
+    assert not log_det.any()
+    assert torch.equal(z.sort(1).values, x.flatten(1))
+    for decoded in (skeleton.decode(z)[0], skeleton.decode_map(skeleton.encode_map(x))):
+        assert torch.equal(decoded, x)
+
+
+def test_where_nothing_is_factored_out_all_levels_see_all_of_the_image():
+    seen = []
+    skeleton = Multiscale(
+        (3, 8, 8),
+        3,
+        lambda shape, level: seen.append(shape) or [],
+        squeeze_first=False,
+        factor_out=False,
+    )
+    assert seen == [(3, 8, 8), (12, 4, 4), (48, 2, 2)]
+    x = torch.randn(2, 3, 8, 8)
+    twice = Squeeze((12, 4, 4)).encode_map(Squeeze((3, 8, 8)).encode_map(x))
+    assert torch.equal(skeleton.encode_map(x), twice.flatten(1))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flowbench.bijections.inverse import Inverse
+from flowbench.errors import InputError
 from flowbench.families.residual import Residual
 
 
@@ -46,6 +47,22 @@ def test_default_log_det_is_chosen_by_dimension(dim, method):
     assert {block.method for block in flow.blocks()} == {method}
     assert flow.log_det_label == "exact"  # evaluation expands the Jacobian
     assert flow.train().log_det_label == ("exact" if method == "exact" else "estimate")
+
+
+def test_flat_blocks_come_last_and_see_the_whole_image():
+    flow = small(IMAGE, depth=1, squeeze_first=False, factor_out=False, flat_depth=2)
+    assert [block.dim for block in flow.blocks()] == [32] * 5
+    kinds = [type(next(iter(block.branch.layers))).__name__ for block in flow.blocks()]
+    assert kinds == ["LipschitzConv2d"] * 3 + ["LipschitzLinear"] * 2
+
+
+@pytest.mark.parametrize(
+    "option", [{"squeeze_first": False}, {"factor_out": False}, {"flat_depth": 1}]
+)
+def test_what_only_images_have_is_refused_on_vectors(option):
+    ((key, value),) = option.items()
+    with pytest.raises(InputError, match=f"{key} = {value}: the data are vectors"):
+        Residual((3,), **option)
 
 
 def test_every_block_has_noise_of_its_own():
