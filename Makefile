@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --progress-bar on
 
-.PHONY: demo test test-data test-integration integration-packages test-browser test-gpu wheels bench classifiers lint format type-check install clean
+.PHONY: demo test test-data test-papers test-integration integration-packages test-browser test-gpu wheels bench classifiers lint format type-check install clean
 
 install: $(VENV)/.developing
 
@@ -31,6 +31,9 @@ test: install  ## the tests; needs no data and no internet but the package regis
 
 test-data: install  ## what needs whole data sets, from FLOWBENCH_DATA or by verified download
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m data
+
+test-papers: install  ## the largest presets after the papers, at their published sizes
+	OMP_NUM_THREADS=2 $(BIN)/pytest tests/families/test_papers.py -m papers
 
 test-integration: install integration-packages  ## on real services that the tests start and stop
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/integration -m integration
