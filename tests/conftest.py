@@ -1,5 +1,7 @@
 """What tests of several packages share."""
 
+import signal
+
 import pytest
 from full_record import full_record
 from synthetic_record import demo_record, hostile_record
@@ -11,6 +13,13 @@ def _home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOWBENCH_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts():
+    """Let programs that tests start heed Ctrl-C, also where a shell runs the tests behind it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

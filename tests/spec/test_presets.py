@@ -34,7 +34,7 @@ def test_each_family_and_each_data_set_has_its_preset():
     names = {file.stem for file in (ROOT / "configs/data").glob("*.yaml")}
     assert names == set(DATA_SETS) - REFUSED | {"table", "images"}
     names = {file.stem for file in (ROOT / "sweeps").glob("*.yaml")}
-    assert names == set(FAMILIES) | {"demo", "depth-split-lipschitz"}
+    assert names == set(FAMILIES) | {"demo", "depth-split-lipschitz", "six-families"}
 
 
 @presets("configs/families")
