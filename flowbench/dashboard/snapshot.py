@@ -6,12 +6,13 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from flowbench.compare.best_after import best_after_table, winners_table
+from flowbench.compare.best_after import best_after_table
 from flowbench.compare.differences import differences_table
 from flowbench.compare.fairness import Flag, flags
 from flowbench.compare.leaderboard import leaderboard_table
 from flowbench.compare.runs import Frame
 from flowbench.compare.tuned import tuned_table
+from flowbench.report.findings import Finding, findings
 
 Made = TypeVar("Made")
 
@@ -63,13 +64,15 @@ class Snapshot:
         """Return what to expect of each family after so many trials."""
         return self.once(("best after", sweep), lambda: best_after_table(self.of_sweep(sweep)))
 
-    def winners(self, sweep: str) -> pd.DataFrame:
-        """Return who is to be expected best after how many trials."""
-        return self.once(("winners", sweep), lambda: winners_table(self.best_after(sweep)))
-
     def tuned(self, sweep: str) -> pd.DataFrame:
         """Return what tuning gained over the defaults."""
         return self.once(("tuned", sweep), lambda: tuned_table(self.of_sweep(sweep)))
+
+    def findings(self, sweep: str) -> list[Finding]:
+        """Return what is wrong with the models of that leaderboard."""
+        return self.once(
+            ("findings", sweep), lambda: findings(self.of_sweep(sweep), self.leaderboard(sweep))
+        )
 
     def flags(self, sweep: str) -> list[Flag]:
         """Return what to read with that leaderboard."""

@@ -80,5 +80,10 @@ async function fetched(link) {
 new MutationObserver(() => {
   const heading = document.querySelector("main h1");
   const title = heading ? `${heading.textContent} · FlowBench` : "FlowBench";
-  if (document.title !== title) document.title = title;
+  if (document.title === title) return;
+  document.title = title;
+  // Where the list of views is a strip, the view's own link should be in sight.
+  const strip = document.querySelector("nav");
+  const here = strip.querySelector("[aria-current]");
+  if (here) strip.scrollLeft = here.offsetLeft - strip.clientWidth / 2;
 }).observe(document, { childList: true, subtree: true });

@@ -1,7 +1,7 @@
 """The leaderboard as a table that can be sorted and filtered."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,12 +9,14 @@ from dash import html
 from dash.development.base_component import Component
 
 from flowbench.compare.columns import Column, present, written
+from flowbench.compare.fairness import Flag
 from flowbench.compare.runs import PROTOCOL
 from flowbench.dashboard import parts
 from flowbench.dashboard.export import table_href
 from flowbench.dashboard.grid import NUMBER, WORDS, grid
 from flowbench.dashboard.seen import Seen
 from flowbench.dashboard.views.base import MOST_GROUPS, View
+from flowbench.report.findings import Finding
 from flowbench.report.tables import best_rows
 from flowbench.report.theme import looks
 from flowbench.report.words import best_likelihood, fastest, most_exact
@@ -22,6 +24,8 @@ from flowbench.report.words import best_likelihood, fastest, most_exact
 NAME = "leaderboard"
 TITLE = "Leaderboard"
 QUESTION = "Which flow for these data, by how much, and at what price?"
+MOST_OPEN = 6
+"""Sentences that are shown without being asked for."""
 
 
 def show(seen: Seen) -> Component:
@@ -29,7 +33,9 @@ def show(seen: Seen) -> Component:
     rows = seen.rows
     if rows.empty:
         return parts.page(TITLE, QUESTION, parts.nothing("No run has finished yet."))
-    found = [flag for flag in seen.snapshot.flags(seen.address.sweep) if _concerns(seen, flag.data)]
+    sweep = seen.address.sweep
+    faults = [fault for fault in seen.snapshot.findings(sweep) if _concerns(seen, fault.data)]
+    flags = [flag for flag in seen.snapshot.flags(sweep) if _concerns(seen, flag.data)]
     return parts.page(
         TITLE,
         QUESTION,
@@ -45,13 +51,18 @@ def show(seen: Seen) -> Component:
             NAME, columns(rows), seen.address, cells(rows),
             getRowId="params.data.run", options={"domLayout": "autoHeight"},
         ),
-        html.Details(
-            [
-                html.Summary(f"{len(found)} things to read with the numbers"),
-                html.Ul([html.Li([html.B(f.data or "all data"), f" {f.sentence}"]) for f in found]),
-            ],
-            className="flags", open=len(found) <= 6,
-        ) if found else None,
+        _listed("faults that the measurements show", "faults", faults),
+        _listed("things to read with the numbers", "flags", flags),
+    )  # fmt: skip
+
+
+def _listed(what: str, kind: str, found: Sequence[Flag | Finding]) -> Component | None:
+    if not found:
+        return None
+    sentences = [html.Li([html.B(f.data or "all data"), f" {f.sentence}"]) for f in found]
+    return html.Details(
+        [html.Summary(f"{len(found)} {what}"), html.Ul(sentences)],
+        className=kind, open=len(found) <= MOST_OPEN,
     )  # fmt: skip
 
 
