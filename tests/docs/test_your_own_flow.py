@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("your own flow")  # its commands run once
+
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-flow.md"
 BLOCK = re.compile(r"^```(python|yaml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
