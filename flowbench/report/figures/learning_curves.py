@@ -34,7 +34,8 @@ def learning_curves_figure(data: pd.DataFrame) -> go.Figure:
                 marker={"symbol": look.symbol, "size": 5},
                 hovertemplate=text(str(run)) + "<br>%{x}: %{y:.4f}<extra></extra>",
             ))  # fmt: skip
-    figure.update_xaxes(title="epoch")
+    last_epoch = int(data["step"].max()) if len(data) else 1
+    figure.update_xaxes(title="epoch", dtick=max(1, round(last_epoch / 10)))
     figure.update_yaxes(title="validation bits/dim")
     if len(data):
         # A first validation far above the rest would flatten everything that matters.
