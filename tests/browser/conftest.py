@@ -1,5 +1,6 @@
 """A real Chromium."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,19 +32,28 @@ def hostile_dashboard(hostile_uri):
         yield base
 
 
+@pytest.fixture(scope="session")
+def windows(chromium):
+    """Return the windows of a width and of light or dark: their pages load scripts but once."""
+
+    @cache
+    def window(width, dark):
+        return chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        )
+
+    return window
+
+
 @pytest.fixture
-def opened(chromium):
-    """Open pages of a given width and colours; each must end without a complaint."""
-    contexts = []
+def opened(windows):
+    """Open watched pages; they are closed when the test ends."""
+    pages = []
 
     def make(base, width=1280, dark=False):
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light",
-            accept_downloads=True,
-        )  # fmt: skip
-        contexts.append(context)
-        return Watched(context.new_page(), base)
+        pages.append(windows(width, dark).new_page())
+        return Watched(pages[-1], base)
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()

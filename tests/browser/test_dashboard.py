@@ -190,8 +190,7 @@ def test_hover_names_the_family_and_a_click_opens_its_run(full_dashboard, opened
     assert "samples/s" in page.locator(".hovertext").first.text_content()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_url("**/run?**")
-    watched.settled()
-    assert page.locator("h1").text_content().startswith(f"full.{name}.digits.confirm-")
+    page.wait_for_selector(f"h1:has-text('full.{name}.digits.confirm-')")
     assert not watched.complaints
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flowbench.dashboard.server import serving
 
-WAIT = 20_000
+WAIT = 60_000
 """Milliseconds that a page may take on a busy machine."""
 
 
