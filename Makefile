@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --progress-bar on
 
-.PHONY: demo test test-data test-papers test-integration integration-packages test-browser test-gpu wheels bench classifiers lint format type-check install clean
+.PHONY: demo test test-data test-papers test-integration integration-packages test-browser test-gpu wheels bench peers classifiers lint format type-check install clean
 
 install: $(VENV)/.developing
 
@@ -79,6 +79,9 @@ bench: install  ## figures of the sweep engine, of 10,000 runs in a record, of t
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.record_size
 	$(BIN)/python -m benchmarks.dashboard
+
+peers: install  ## other libraries' own flows under `flowbench check`, into reports/peers.md: 20 min
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.peer_checks
 
 classifiers: install  ## trains what samples are scored by, committed: about ten minutes of one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m flowbench.evaluation.train_classifiers
