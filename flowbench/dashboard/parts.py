@@ -36,12 +36,9 @@ def note(sentence: str) -> Component:
     return html.P(sentence, className="note")
 
 
-def card(title: str, *children: Component, wide: bool = False) -> Component:
+def card(title: str, *children: Component) -> Component:
     """Return a titled box."""
-    return html.Section(
-        [html.H2(title), *children] if title else list(children),
-        className="card wide" if wide else "card",
-    )
+    return html.Section([html.H2(title), *children], className="card")
 
 
 def figure(picture: Picture, address: Address) -> Component:

@@ -67,5 +67,6 @@ def inversion_curve_figure(data: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(
         title="iterations", type="log", tickvals=list(ITERATIONS), ticktext=list(ITERATIONS)
     )
-    figure.update_yaxes(powers("error of decode(encode(x))"), dtick=2)
+    # Sixteen powers of ten: ticks between them would run into each other and into their names.
+    figure.update_yaxes(powers("error of decode(encode(x))"), dtick=2, minor_ticks="")
     return finished(figure, height=420)
