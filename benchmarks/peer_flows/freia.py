@@ -43,6 +43,18 @@ class Residual(FreiaFlow):
     log_det_label = "estimate"
     inverse_label = "iterative"
 
+    def after_step(self) -> None:
+        """Scale the weights down, which FrEIA leaves to the training loop."""
+        # It draws in the default dtype, whatever the weights are in.
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(next(self.parameters()).dtype)
+        try:
+            for module in self.flow.modules():
+                if isinstance(module, modules.IResNetLayer):
+                    module.lipschitz_correction()
+        finally:
+            torch.set_default_dtype(default)
+
     def to_latent(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             return super().to_latent(x, context)

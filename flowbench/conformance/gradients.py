@@ -21,7 +21,7 @@ Direction = list[tuple[str, Tensor]]
 def gradients_reach(case: Case) -> Finding | None:
     """Every parameter gets a finite gradient in training, zero nowhere throughout."""
     model = deepcopy(case.model).train()
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad and p.numel()]
     if not trained:
         return None
     _objective(case, model, encoding=True).backward()

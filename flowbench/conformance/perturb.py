@@ -19,7 +19,7 @@ LOG_STEP = 0.25
 
 @torch.no_grad()
 def perturb(model: nn.Module, scale: float) -> None:
-    """Move every parameter by noise of `scale` times its own spread, in place.
+    """Move every parameter that is trained by noise of `scale` times its own spread, in place.
 
     Linear maps are turned by a random rotation instead, and log-scales moved by a fixed step:
     noise of twice its own spread would make a square matrix nearly singular, and errors would
@@ -34,7 +34,7 @@ def perturb(model: nn.Module, scale: float) -> None:
             _turn_lu(module, _rotation(module.lower, scale))
             turned |= {module.lower, module.upper}
     for name, parameter in model.named_parameters():
-        if parameter in turned:
+        if parameter in turned or not parameter.requires_grad or not parameter.numel():
             continue
         noise = torch.randn_like(parameter)
         if name.rpartition(".")[2].startswith("log_"):

@@ -18,6 +18,16 @@ def test_every_parameter_is_moved(name):
     assert still == []
 
 
+def test_what_is_not_trained_stays_and_what_is_empty_does_no_harm():
+    module = torch.nn.Module()
+    module.order = torch.nn.Parameter(torch.eye(3), requires_grad=False)
+    module.nothing = torch.nn.Parameter(torch.empty(0))
+    module.weight = torch.nn.Parameter(torch.zeros(3))
+    perturb(module, 1.0)
+    assert torch.equal(module.order, torch.eye(3))
+    assert module.weight.all()
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("layer", [PlainLinear, LULinear])
 def test_linear_maps_are_turned_and_stay_well_conditioned(layer, scale):
