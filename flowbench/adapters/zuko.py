@@ -35,6 +35,8 @@ class ZukoTransform(Bijection):
         context_size: number of context features that it takes.
     """
 
+    keeps_activations_because = "may invert its layers one coordinate after the other"
+
     def __init__(self, transform: lazy.LazyTransform, context_size: int = 0) -> None:
         super().__init__()
         self.transformation = transform

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
 from flowbench.errors import InputError
 from flowbench.numerics.convergence import Convergence
 from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
+
+
+class Recomputed(NamedTuple):
+    """What `Bijection.recompute` makes of a latent.
+
+    Attributes:
+        x: the input, found again, without gradient.
+        leaf: the tensor whose gradient is that of `x`.
+        z: the latent computed from `x`, in a graph that begins at `leaf`.
+        log_det: of encoding, ``(N,)``, in the same graph.
+    """
+
+    x: Tensor
+    leaf: Tensor
+    z: Tensor
+    log_det: Tensor
 
 
 class Bijection(nn.Module):
@@ -22,6 +41,8 @@ class Bijection(nn.Module):
     """
 
     takes_context: bool = False
+    keeps_activations_because: str = ""
+    """Why reversible backpropagation refuses this layer, half a sentence; empty if it does not."""
     path: str = ""
     """The layer's dotted name within its flow, for messages; empty outside of one."""
     convergence: Convergence | None = None
@@ -52,6 +73,27 @@ class Bijection(nn.Module):
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Take latent to data without the log-determinant."""
         return self.decode(z, context)[0]
+
+    @property
+    def pieces(self) -> list[Bijection]:
+        """The layers that this one is made of, from data to base, where it only runs them in turn.
+
+        Reversible backpropagation recomputes them one at a time.
+        """
+        return [self]
+
+    def encode_noting(
+        self, x: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Encode, and note numbers, a few a sample, that spare `recompute` solving an equation."""
+        return *self.encode(x, context), None
+
+    def recompute(self, z: Tensor, context: Tensor | None, note: Tensor | None) -> Recomputed:
+        """Find the input that `encode_noting` took to ``z``, and encode it again with gradients."""
+        with torch.no_grad():
+            x = self.decode_map(z, context)
+        leaf = x.detach().requires_grad_()
+        return Recomputed(x, leaf, *self.encode(leaf, context))
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set parameters that depend on data (actnorm) from a batch at this layer's input.

@@ -3,21 +3,25 @@
 from collections.abc import Iterable
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from flowbench.bijections.base import Bijection
+from flowbench.bijections.reversible import Reconstruction, encode_reversibly
 from flowbench.spec.vocabulary import InverseLabel, LogDetLabel, weakest_log_det
 
 
 class Compose(Bijection):
     """Apply layers one after the other; `encode` runs them first to last, `decode` last to first.
 
-    Only layers that take a context are handed it.
+    Only layers that take a context are handed it. Where `reconstruction` is set, `encode` keeps no
+    activations for its gradient, which computes them again from the latent; see `reversible`.
     """
 
     def __init__(self, layers: Iterable[Bijection]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+        self.reconstruction: Reconstruction | None = None
         self.takes_context = any(layer.takes_context for layer in self.sequence)
 
     @property
@@ -34,7 +38,14 @@ class Compose(Bijection):
         iterates = any(layer.inverse_label == "iterative" for layer in self.sequence)
         return "iterative" if iterates else "analytic"
 
+    @property
+    def pieces(self) -> list[Bijection]:
+        return [piece for layer in self.sequence for piece in layer.pieces]
+
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.reconstruction is not None and torch.is_grad_enabled():
+            steps = [(piece, self._given(piece, context)) for piece in self.pieces]
+            return encode_reversibly(steps, x, context, self.reconstruction)
         total = x.new_zeros(len(x))
         for layer in self.sequence:
             x, log_det = layer.encode(x, self._given(layer, context))

@@ -6,12 +6,13 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from flowbench.bijections.base import Bijection
+from flowbench.bijections.base import Bijection, Recomputed
 from flowbench.bijections.precision import widened
 from flowbench.bijections.splits import Split
 from flowbench.networks.conv import ConvNet
 from flowbench.networks.mlp import MLP
 from flowbench.networks.resnet import ResidualConvNet, ResidualMLP
+from flowbench.numerics.bounded import soft_bound
 
 CouplingKind = Literal["additive", "affine"]
 ConditionerKind = Literal["plain", "residual"]
@@ -93,17 +94,49 @@ class Coupling(PartwiseBijection):
     def sequence(self) -> list["Coupling"]:
         return [self]
 
+    def amounts(self, copied: Tensor, context: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Return the log-scales, None for none, and the shifts of the moved part."""
+        raise NotImplementedError
+
     def encode_part(
         self, moved: Tensor, copied: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return the moved part's latent and its log-scales, shaped alike; None for no scales."""
-        raise NotImplementedError
+        log_scale, shift = self.amounts(copied, context)
+        return _moved(moved, log_scale, shift), log_scale
 
     def decode_part(
         self, moved: Tensor, copied: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Undo `encode_part`; return the part and the log-scales of its encoding."""
-        raise NotImplementedError
+        log_scale, shift = self.amounts(copied, context)
+        return _moved_back(moved, log_scale, shift), log_scale
+
+    def recompute(self, z: Tensor, context: Tensor | None, note: Tensor | None) -> Recomputed:
+        # The copied part is in z as it was in x: one run of the conditioner serves both ways.
+        leaf = z.detach().requires_grad_()
+        parts = list(self.split.parts(leaf))
+        i = self.split.moved
+        log_scale, shift = self.amounts(parts[1 - i], context)
+        with torch.no_grad():
+            found = _moved_back(parts[i], log_scale, shift)
+        x = self.split.join(*(found if k == i else part.detach() for k, part in enumerate(parts)))
+        # The value of `found`, exactly, with the leaf's gradient.
+        parts[i] = _moved(found + (parts[i] - parts[i].detach()), log_scale, shift)
+        log_scales: LogScales = ([], [] if log_scale is None else [log_scale])
+        return Recomputed(x, leaf, self.split.join(*parts), _summed(leaf, log_scales))
+
+
+def _moved(x: Tensor, log_scale: Tensor | None, shift: Tensor) -> Tensor:
+    if log_scale is None:
+        return x + shift
+    return torch.addcmul(shift, x, log_scale.exp())
+
+
+def _moved_back(z: Tensor, log_scale: Tensor | None, shift: Tensor) -> Tensor:
+    if log_scale is None:
+        return z - shift
+    return (z - shift) / log_scale.exp()
 
 
 class CouplingStack(PartwiseBijection):
@@ -124,6 +157,10 @@ class CouplingStack(PartwiseBijection):
     def sequence(self) -> list[Coupling]:
         return cast("list[Coupling]", list(self.couplings))
 
+    @property
+    def pieces(self) -> list[Bijection]:
+        return list(self.sequence)
+
 
 class AdditiveCoupling(Coupling):
     r""":math:`z_2 = x_2 + t(x_1)`; the formula is `encode`.
@@ -131,15 +168,8 @@ class AdditiveCoupling(Coupling):
     Source: Dinh et al. 2014, "NICE", section 3.2. Its volume is constant.
     """
 
-    def encode_part(
-        self, moved: Tensor, copied: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, None]:
-        return moved + widened(self.conditioner(copied, context)), None
-
-    def decode_part(
-        self, moved: Tensor, copied: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, None]:
-        return moved - widened(self.conditioner(copied, context)), None
+    def amounts(self, copied: Tensor, context: Tensor | None) -> tuple[None, Tensor]:
+        return None, widened(self.conditioner(copied, context))
 
 
 class AffineCoupling(Coupling):
@@ -158,22 +188,10 @@ class AffineCoupling(Coupling):
         super().__init__(split, conditioner)
         self.scale_bound = scale_bound
 
-    def encode_part(
-        self, moved: Tensor, copied: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._log_scale_and_shift(copied, context)
-        return torch.addcmul(shift, moved, log_scale.exp()), log_scale
-
-    def decode_part(
-        self, moved: Tensor, copied: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._log_scale_and_shift(copied, context)
-        return (moved - shift) * (-log_scale).exp(), log_scale
-
-    def _log_scale_and_shift(self, copied: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def amounts(self, copied: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         # Under autocast the network runs in half precision; what it decides is used in float32.
         raw, shift = widened(self.conditioner(copied, context)).chunk(2, 1)
-        return self.scale_bound * torch.tanh(raw / self.scale_bound), shift
+        return soft_bound(raw, self.scale_bound), shift
 
 
 def make_conditioner(

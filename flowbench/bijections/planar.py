@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from flowbench.bijections.base import Bijection
+from flowbench.bijections.base import Bijection, Recomputed
 from flowbench.bijections.kept import Kept
 from flowbench.bijections.precision import full_precision, widened
 from flowbench.numerics.implicit import scalar_root
@@ -71,6 +71,19 @@ class Planar(Bijection):
 
     def decode_map(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self._decode(z, context)[0]
+
+    def encode_noting(
+        self, x: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        z, alpha, p = self._encode(x, context)
+        return z, torch.log1p(p * self.activation.slope(alpha)), alpha
+
+    def recompute(self, z: Tensor, context: Tensor | None, note: Tensor | None) -> Recomputed:
+        assert note is not None
+        with torch.no_grad():
+            x = z - self.activation.value(note)[:, None] * self.constrained()[0]
+        leaf = x.detach().requires_grad_()
+        return Recomputed(x, leaf, *self.encode(leaf, context))
 
     def after_step(self) -> None:
         self._kept.clear()

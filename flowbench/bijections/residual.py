@@ -1,7 +1,7 @@
 """The residual block x + g(x) with a contractive branch g."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from flowbench.numerics.determinant import jacobian, log_det_residual
 from flowbench.numerics.fixed_point import solve_residual, with_implicit_gradient
 from flowbench.numerics.keyed_noise import rademacher, scalar_uniform
 from flowbench.numerics.series import (
+    as_input,
     log_det_from_powers,
     log_det_series,
     roulette_coefficients,
@@ -32,6 +33,18 @@ EVALUATION_TERMS = 20
 
 EVALUATION_PROBES = 2
 """Two probes are the fewest that tell their own variance."""
+
+
+class Noise(NamedTuple):
+    """What an estimate of the log-determinant takes at random.
+
+    Attributes:
+        signs: of P probes a sample, ``(N, P * D)``.
+        coefficients: weight of each term of the series; a tensor for a compiled call.
+    """
+
+    signs: Tensor
+    coefficients: list[float] | Tensor
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,10 @@ class ResidualBlock(Bijection):
         stream: tells this block's noise from that of other blocks with the same key.
     """
 
+    keeps_activations_because = (
+        "would solve a fixed point of dozens of evaluations a block in every step"
+    )
+
     def __init__(
         self,
         branch: LipschitzLayer,
@@ -103,6 +120,7 @@ class ResidualBlock(Bijection):
         self.strict = False
         self.log_det_variance: Tensor | None = None
         self._key: tuple[int, int, Tensor] | None = None
+        self._ahead: Noise | None = None
 
     @property
     def lipschitz(self) -> float:
@@ -152,6 +170,18 @@ class ResidualBlock(Bijection):
 
     def key_noise(self, seed: int, step: int, rows: Tensor) -> None:
         self._key = (seed, step, rows)
+        self._ahead = None
+
+    def draw_ahead(self) -> None:
+        """Draw the noise that the next call is keyed for now.
+
+        A compiled call takes it as an input: neither the key nor how many terms it draws is part
+        of the program. A call that turns out not to be compiled draws the same again.
+        """
+        if self._key is None or self._expands:
+            return
+        signs, coefficients = self._drawn(*self._key, next(self.parameters()).dtype)
+        self._ahead = Noise(signs, as_input(coefficients, self._exact_terms).to(signs))
 
     def after_step(self) -> None:
         for module in self.branch.modules():
@@ -168,48 +198,62 @@ class ResidualBlock(Bijection):
 
     @property
     def _is_exact(self) -> bool:
-        if self.method == "roulette":
-            return not self.training and self.dim <= EXPANDED_DIM
-        return self.method == "exact"
+        return self._expands and self.method != "series"
+
+    @property
+    def _expands(self) -> bool:
+        """Whether the log-determinant is taken from the whole Jacobian, in the present mode."""
+        few = not self.training and self.dim <= EXPANDED_DIM
+        return self.method == "exact" or few
+
+    @property
+    def _exact_terms(self) -> int:
+        """How many terms have weight one, in the present mode."""
+        if self.method == "roulette" and not self.training:
+            return max(self.terms, EVALUATION_TERMS)
+        return self.terms
 
     def _log_det(self, x: Tensor, product: JacobianProduct) -> Tensor:
         """Return log det(I + J) at x, ``(N,)``."""
-        seed, step, rows = self._noise_key(x)
         self.log_det_variance = None
-        if self._is_exact:
-            return log_det_residual(jacobian(product, x))
-        if self.method == "series":
-            coefficients = truncated_coefficients(self.terms)
-            if not self.training and self.dim <= EXPANDED_DIM:
-                return log_det_from_powers(jacobian(product, x), coefficients)
-        else:
-            terms = self.terms if self.training else max(self.terms, EVALUATION_TERMS)
-            coefficients = roulette_coefficients(
-                scalar_uniform(seed, step, 2 * self.stream + 1), terms
-            )
-        count = 1 if self.training else EVALUATION_PROBES
-        noise = rademacher(
-            seed, step, rows, count * self.dim, stream=2 * self.stream, dtype=x.dtype
-        )
-        probes = noise.reshape(len(x), count, *x.shape[1:]).transpose(0, 1)
+        if self._expands:
+            self._key = None
+            whole = jacobian(product, x)
+            if self._is_exact:
+                return log_det_residual(whole)
+            return log_det_from_powers(whole, truncated_coefficients(self.terms))
+        signs, coefficients = self._noise(x)
+        probes = signs.reshape(len(x), -1, *x.shape[1:]).transpose(0, 1)
         estimates = log_det_series(
             product, probes, coefficients, differentiable=torch.is_grad_enabled()
         )
-        if count > 1:
-            self.log_det_variance = estimates.detach().var(0) / count
+        if len(probes) > 1:
+            self.log_det_variance = estimates.detach().var(0) / len(probes)
         return estimates.mean(0)
 
-    def _noise_key(self, x: Tensor) -> tuple[int, int, Tensor]:
-        """Return the key of this call and forget it: a key serves one call.
+    def _noise(self, x: Tensor) -> Noise:
+        """Return the noise of this call and forget its key: a key serves one call.
 
         Without one, training draws from torch's generator (a probe that never changed would be
         fitted), and evaluation takes a fixed key.
         """
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and torch.compiler.is_compiling():
+            self._key = None
+            return ahead
         key, self._key = self._key, None
-        if key is not None:
-            return key
-        seed = int(torch.randint(2**62, ())) if self.training else 0
-        return seed, 0, torch.arange(len(x), device=x.device)
+        if key is None:
+            seed = int(torch.randint(2**62, ())) if self.training else 0
+            key = seed, 0, torch.arange(len(x), device=x.device)
+        return self._drawn(*key, x.dtype)
+
+    def _drawn(self, seed: int, step: int, rows: Tensor, dtype: torch.dtype) -> Noise:
+        count = 1 if self.training else EVALUATION_PROBES
+        signs = rademacher(seed, step, rows, count * self.dim, stream=2 * self.stream, dtype=dtype)
+        if self.method == "series":
+            return Noise(signs, truncated_coefficients(self.terms))
+        uniform = scalar_uniform(seed, step, 2 * self.stream + 1)
+        return Noise(signs, roulette_coefficients(uniform, self._exact_terms))
 
     def _solve(self, z: Tensor) -> Tensor:
         """Return x with x + g(x) = z, differentiable in z and in the branch's parameters."""

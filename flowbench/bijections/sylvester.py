@@ -53,6 +53,10 @@ class Sylvester(Bijection):
         eps: how far the layer keeps from the border of invertibility.
     """
 
+    keeps_activations_because = (
+        "would solve as many equations in turn as a layer has hidden units, in every step"
+    )
+
     def __init__(
         self, dim: int, bottleneck: int, activation: str = "tanh", eps: float = 1e-3
     ) -> None:

@@ -15,6 +15,9 @@ ROUND_OFF = {"": 1e-4, "_float64": 1e-9}
 hundred units in the last place, for coordinates of a few units."""
 WORST = 1e-3
 """Error of a single point above which a flow is not called invertible in single precision."""
+RECONSTRUCTION = 1e-3
+"""Relative error of inputs that reversible backpropagation found again, above which the gradients
+that trained a model are doubted."""
 LOG_DET = 1e-3
 """Nats by which an exact log-det in double precision may differ from the Jacobian's."""
 DEVIATIONS = 6.0
@@ -135,6 +138,14 @@ def _log_det(runs: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def _gradients(runs: pd.DataFrame) -> Iterator[str]:
+    if (worst := _worst(runs, "train/reconstruction_error")) > RECONSTRUCTION:
+        yield (
+            "reversible backpropagation found its inputs again with an error of up to "
+            f"{significant(worst, 2)}: it was trained on gradients wrong by as much"
+        )
+
+
 def _certificate(runs: pd.DataFrame) -> Iterator[str]:
     certified, measured = _worst(runs, "lipschitz/certified"), _worst(runs, "lipschitz/measured")
     if measured >= 1:
@@ -151,6 +162,7 @@ CHECKS: dict[str, Callable[[pd.DataFrame], Iterator[str]]] = {
     "unconverged": _unconverged,
     "log-det": _log_det,
     "certificate": _certificate,
+    "gradients": _gradients,
 }
 
 

@@ -57,6 +57,11 @@ METRICS = (
     # While training
     Metric("train/{base_log_prob,log_det}", "nats", "the two terms of the last epoch's loss"),
     Metric("train/bits_per_dim", "bits/dim", "of the last epoch, as it was trained"),
+    Metric(
+        "train/reconstruction_error", "",
+        "reversible backpropagation: the largest error of an input that the last epoch found again,"
+        " relative to the largest element of its batch; gradients are wrong by about as much",
+    ),
     Metric("{epochs,steps}", "", "begun epochs, and steps of the optimiser, in all attempts"),
     Metric("{seconds,device_seconds}", "s", "of the run, and of its fit times its devices"),
     # Likelihood

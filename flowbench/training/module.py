@@ -20,6 +20,7 @@ from flowbench.spec.run import TrainingSpec
 from flowbench.training.divergence import DivergenceWatch
 from flowbench.training.ema import WeightAverage
 from flowbench.training.optimisers import clipped_norm, optimiser, schedule
+from flowbench.training.reversible import backpropagate_reversibly
 
 Dequantise = Callable[[Tensor, Tensor, int], Tensor]
 """Takes integers, their row indices and the number of the draw to continuous values."""
@@ -68,6 +69,7 @@ class FlowModule(pl.LightningModule):
         self.global_batch = global_batch
         self.validation = BitsPerDim(flow.dim)
         self.average = WeightAverage(flow, spec.ema_decay) if spec.ema_decay else None
+        self.reconstruction = backpropagate_reversibly(flow) if spec.reversible else None
         self.watch = DivergenceWatch()
         self.elapsed_share = 0.0
         """How much of a budget in seconds is spent, the same on every rank; `Budget` keeps it."""
@@ -104,6 +106,8 @@ class FlowModule(pl.LightningModule):
         # What a user's own flow draws from torch's generator repeats after a resume too.
         torch.manual_seed(hash((self.seed, self.current_epoch)))
         self._terms = torch.zeros(3, dtype=torch.float64, device=self.device)
+        if self.reconstruction is not None:
+            self.reconstruction.clear()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.global_step == 0:
@@ -145,12 +149,21 @@ class FlowModule(pl.LightningModule):
         self.watch.epoch(loss, self.current_epoch + 1, self.global_step)
 
     def train_terms(self) -> dict[str, float]:
-        """Return this epoch's mean terms of the loss so far, in nats, reduced over ranks."""
+        """Return this epoch's mean terms of the loss so far, in nats, reduced over ranks.
+
+        With reversible backpropagation also the largest error of an input that it found again.
+        """
         sums = self._terms.clone()
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         base, log_det, count = sums.tolist()
-        return {
+        found = {}
+        if self.reconstruction is not None and self.reconstruction.error is not None:
+            worst = self.reconstruction.error
+            if self.trainer.world_size > 1:
+                worst = self.trainer.strategy.reduce(worst, reduce_op="max")
+            found["train/reconstruction_error"] = float(worst)
+        return found | {
             "train/base_log_prob": base / count,
             "train/log_det": log_det / count,
             "train/bits_per_dim": -(base + log_det) / count / (self.flow.dim * log(2)),

@@ -149,3 +149,18 @@ def test_what_the_machine_cannot_do_is_refused(table, fitted):
             fitted(small_spec(table, accelerator="gpu"))
         with pytest.raises(InputError, match=r"training.precision = '16' needs a GPU"):
             fitted(small_spec(table, precision="16"))
+
+
+def test_reversible_backpropagation_trains_alike_and_reports_its_error(table, fitted):
+    settings = {"learning_rate": 0.01, "max_epochs": 4, "precision": "64"}
+    kept, kept_attempt, *_ = fitted(small_spec(table, **settings), "kept")
+    made, made_attempt, *_ = fitted(small_spec(table, reversible=True, **settings), "reversible")
+    assert made.best["val/bits_per_dim"] == pytest.approx(kept.best["val/bits_per_dim"], rel=1e-10)
+    for one, other in zip(validations(kept_attempt), validations(made_attempt), strict=True):
+        assert 0 < other["train"].pop("train/reconstruction_error") < 1e-12
+        assert other["train"] == pytest.approx(one["train"], rel=1e-9)
+
+
+def test_a_family_that_keeps_its_activations_is_refused(table, fitted):
+    with pytest.raises(InputError, match="reversible = true: family residual would solve"):
+        fitted(small_spec(table, ROULETTE, reversible=True))

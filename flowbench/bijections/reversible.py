@@ -1,0 +1,133 @@
+"""Gradients of a row of layers without their activations, which are computed again from outputs.
+
+Source: Gomez et al. 2017, "The Reversible Residual Network: Backpropagation Without Storing
+Activations"; here for any layers whose inverse is cheap. Memory is that of one layer, whatever
+their number; a coupling runs its conditioner once more, and not twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from flowbench.bijections.base import Bijection
+
+Steps = Sequence[tuple["Bijection", Tensor | None]]
+"""Layers from data to base, each with the context that it is handed."""
+
+
+class Reconstruction:
+    """How well inputs were found again: errors of inverses become errors of gradients.
+
+    Attributes:
+        error: the largest error of an input since `clear`, relative to the largest element of its
+            batch, ``()``; None before any.
+    """
+
+    def __init__(self) -> None:
+        self.error: Tensor | None = None
+
+    def clear(self) -> None:
+        """Forget what was seen."""
+        self.error = None
+
+    def compare(self, x: Tensor, found: Tensor) -> None:
+        """Take in an input and what was found of it."""
+        size = x.abs().max().clamp(min=torch.finfo(x.dtype).tiny)
+        error = (found - x).abs().max() / size
+        # A NaN is an error too: maximum hands it on.
+        self.error = error if self.error is None else torch.maximum(self.error, error)
+
+
+def encode_reversibly(
+    steps: Steps, x: Tensor, context: Tensor | None, reconstruction: Reconstruction
+) -> tuple[Tensor, Tensor]:
+    """Encode through layers; the graph keeps the input and the latent, and nothing in between.
+
+    Args:
+        steps: layers that draw nothing at random.
+        x: ``(N, *event_shape)``.
+        context: the one that `steps` hand out, whose gradient may be wanted.
+        reconstruction: is told what the backward pass finds of `x`.
+
+    Returns:
+        The latent and the log-determinant ``(N,)``, as encoding layer by layer returns them.
+    """
+    latent, log_det = _Encode.apply(steps, reconstruction, x, context, *_trained(steps))  # type: ignore[no-untyped-call]
+    return latent, log_det
+
+
+class _Encode(torch.autograd.Function):
+    """Forward without a graph; backward from the last layer to the first, a graph at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        steps: Steps,
+        reconstruction: Reconstruction,
+        x: Tensor,
+        context: Tensor | None,
+        *trained: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        z, total = x, x.new_zeros(len(x))
+        notes: list[Tensor | None] = []
+        for layer, given in steps:
+            z, log_det, note = layer.encode_noting(z, given)
+            notes.append(note)
+            total = total + log_det
+        if z is x:  # no layers: an output of its own, for autograd
+            z = x.clone()
+        ctx.steps, ctx.notes, ctx.context = steps, notes, context
+        ctx.reconstruction, ctx.autocast = reconstruction, _same_autocast(x.device.type)
+        ctx.save_for_backward(x, z, *trained)
+        return z, total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
+        # Looking at the parameters saved makes autograd refuse those that were written to since.
+        x, z, *_ = ctx.saved_tensors
+        totals: dict[Tensor, Tensor] = {}
+        for (layer, given), note in reversed(list(zip(ctx.steps, ctx.notes, strict=True))):
+            wanted = [p for p in layer.parameters() if p.requires_grad]
+            if given is not None and given.requires_grad:
+                wanted.append(given)
+            with torch.enable_grad(), ctx.autocast:
+                found, leaf, again, log_det = layer.recompute(z, given, note)
+            outputs = [(again, grad_z), (log_det, grad_log_det)]
+            attached = [(output, grad) for output, grad in outputs if output.requires_grad]
+            grad_z, *others = torch.autograd.grad(
+                [output for output, _ in attached],
+                [leaf, *wanted],
+                [grad for _, grad in attached],
+                allow_unused=True,
+            )
+            for tensor, grad in zip(wanted, others, strict=True):
+                if grad is not None:
+                    totals[tensor] = totals[tensor] + grad if tensor in totals else grad
+            z = found
+        ctx.reconstruction.compare(x, z)
+        grads = [totals.get(parameter) for parameter in _trained(ctx.steps)]
+        grad_context = None if ctx.context is None else totals.get(ctx.context)
+        return None, None, grad_z, grad_context, *grads
+
+
+def _trained(steps: Steps) -> list[Tensor]:
+    """Return the layers' trained parameters, shared ones once."""
+    parameters = (p for layer, _ in steps for p in layer.parameters() if p.requires_grad)
+    return list(dict.fromkeys(parameters))
+
+
+def _same_autocast(device_type: str) -> AbstractContextManager[None]:
+    """Return the present autocast as a context to enter again."""
+    return torch.autocast(
+        device_type,
+        dtype=torch.get_autocast_dtype(device_type),
+        enabled=torch.is_autocast_enabled(device_type),
+    )
