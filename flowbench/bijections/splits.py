@@ -122,7 +122,14 @@ def alternate(kind: SplitKind, event_shape: Shape, ratio: float, count: int) -> 
     return [Split(kind, event_shape, ratio, swap=bool(i % 2)) for i in range(count)]
 
 
-def plan(kind: SplitKind | None, event_shape: Shape, ratio: float, count: int) -> list[list[Split]]:
+def plan(
+    kind: SplitKind | None,
+    event_shape: Shape,
+    ratio: float,
+    count: int,
+    *,
+    alternating: bool = True,
+) -> list[list[Split]]:
     """Return the splits of `count` couplings, in runs of one kind.
 
     Args:
@@ -131,12 +138,16 @@ def plan(kind: SplitKind | None, event_shape: Shape, ratio: float, count: int) -
         event_shape: of a vector, or of an image at its level.
         ratio: see `Split`; other than 0.5, it leaves out the checkerboard.
         count: number of couplings.
+        alternating: whether the couplings of a run move its two parts by turns; else the first
+            part is never moved.
     """
+
+    def run(kind: SplitKind, count: int) -> list[Split]:
+        splits = alternate(kind, event_shape, ratio, count)
+        return splits if alternating else splits[:1] * count
+
     if kind is None and len(event_shape) == 3 and event_shape[0] % 4 == 0 and ratio == 0.5:
         checkered = (count + 1) // 2
-        runs = [
-            alternate("checkerboard", event_shape, ratio, checkered),
-            alternate("channel", event_shape, ratio, count - checkered),
-        ]
-        return [run for run in runs if run]
-    return [alternate(kind or "half", event_shape, ratio, count)]
+        runs = [run("checkerboard", checkered), run("channel", count - checkered)]
+        return [each for each in runs if each]
+    return [run(kind or "half", count)]

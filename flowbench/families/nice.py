@@ -24,6 +24,8 @@ class NICE(Flow):
         split: how couplings divide the event; None for the paper's even and odd index, and with
             `network: conv` for the checkerboard, then channels.
         split_ratio: the first part's share (splits `half` and `channel`).
+        alternate: whether couplings move the two parts by turns; else, for ablations, the first
+            part is never moved.
         hidden: widths of each conditioner.
         network: `mlp` flattens images, as the paper does; `conv` works on them level by level.
         levels: with `network: conv`; None for the most that the image size allows.
@@ -42,6 +44,7 @@ class NICE(Flow):
         depth: Depth = 8,
         split: SplitKind | None = None,
         split_ratio: Ratio = 0.5,
+        alternate: bool = True,
         hidden: Widths = (128, 128),
         network: Literal["mlp", "conv"] = "mlp",
         levels: Levels | None = None,
@@ -65,6 +68,7 @@ class NICE(Flow):
                 depth=depth,
                 split=split,
                 split_ratio=split_ratio,
+                alternate=alternate,
                 hidden=hidden,
                 context_size=context_size,
                 dropout=dropout,

@@ -31,6 +31,8 @@ class RealNVP(Flow):
         split: how couplings divide the event; None for halves of a vector, and on images for the
             checkerboard, then channels.
         split_ratio: the first part's share (splits `half` and `channel`).
+        alternate: whether couplings move the two parts by turns; else, for ablations, the first
+            part is never moved.
         hidden: widths of each conditioner.
         conditioner: `plain`, a layer for each of `hidden`, or `residual`, a residual block for each
             of them, which are then equal.
@@ -53,6 +55,7 @@ class RealNVP(Flow):
         depth: Depth = 8,
         split: SplitKind | None = None,
         split_ratio: Ratio = 0.5,
+        alternate: bool = True,
         hidden: Widths = (128, 128),
         conditioner: ConditionerKind = "plain",
         scale_bound: ScaleBound = 2.0,
@@ -70,6 +73,7 @@ class RealNVP(Flow):
                 depth=depth,
                 split=split,
                 split_ratio=split_ratio,
+                alternate=alternate,
                 hidden=hidden,
                 conditioner=conditioner,
                 normalisation=normalisation,

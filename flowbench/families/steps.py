@@ -35,6 +35,7 @@ def coupling_steps(
     depth: int,
     split: SplitKind | None,
     split_ratio: float,
+    alternate: bool,
     hidden: Sequence[int],
     conditioner: ConditionerKind = "plain",
     normalisation: Normalisation = "none",
@@ -50,6 +51,7 @@ def coupling_steps(
         depth: number of couplings.
         split: see `plan`.
         split_ratio: see `Split`.
+        alternate: see `plan`.
         hidden: widths of each conditioner.
         conditioner: see `make_conditioner`.
         normalisation: in front of each coupling; without one, couplings over the same division
@@ -59,7 +61,7 @@ def coupling_steps(
         dropout: of the conditioners.
     """
     layers: list[Bijection] = []
-    for run in plan(split, shape, split_ratio, depth):
+    for run in plan(split, shape, split_ratio, depth, alternating=alternate):
         couplings = [
             make_coupling(
                 kind,

@@ -8,7 +8,9 @@ import torch
 from flowbench.bijections.coupling import CouplingStack, make_coupling
 from flowbench.bijections.splits import Split, alternate, plan
 from flowbench.bijections.squeeze import Squeeze
+from flowbench.conformance.perturb import perturb
 from flowbench.errors import InputError
+from flowbench.families.registry import create
 
 CASES = [
     *[("half", (d,), r) for d in (2, 3, 7) for r in (0.1, 0.5, 0.8)],
@@ -130,3 +132,16 @@ def test_a_stack_on_two_parts_is_its_couplings_one_after_the_other(kind, shape, 
         total = total + each
     torch.testing.assert_close(z, one_by_one, rtol=0, atol=1e-12)
     torch.testing.assert_close(log_det, total, rtol=0, atol=1e-12)
+
+
+def test_couplings_that_do_not_alternate_leave_the_first_part_where_it_is():
+    torch.manual_seed(0)
+    flow = create("realnvp", (6,), depth=4, hidden=(8,), alternate=False, learned_top=False)
+    perturb(flow, 1.0)
+    x, y = torch.randn(2, 5, 6)
+    moved = flow.encode(torch.cat((x[:, :3], y[:, 3:]), 1))[0]
+    assert torch.equal(moved[:, :3], flow.encode(x)[0][:, :3])
+    assert not torch.isclose(moved[:, 3:], flow.encode(x)[0][:, 3:]).any()
+    by_turns = [s.swap for run in plan("channel", (4, 2, 2), 0.5, 3) for s in run]
+    fixed = [s.swap for run in plan(None, (4, 2, 2), 0.5, 4, alternating=False) for s in run]
+    assert (by_turns, fixed) == ([False, True, False], [False] * 4)
