@@ -30,6 +30,8 @@ class Kept:
 
     def get(self, name: str, make: Callable[[], Made]) -> Made:
         """Return ``make()``, from an earlier call of this name where that still holds."""
+        if torch.compiler.is_compiling():
+            return make()
         module = self._module[0]
         parameters = list(module.parameters())
         unversioned = any(parameter.is_inference() for parameter in parameters)

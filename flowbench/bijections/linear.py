@@ -4,7 +4,7 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear
+from torch.nn.functional import linear
 
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.kept import Kept
@@ -69,7 +69,8 @@ class PlainLinear(LinearMap):
 
     Raises:
         NotInvertible: if W is singular. On a GPU, where looking means waiting for the device,
-            training mode does not look when encoding: its log-determinant is -inf there.
+            training mode does not look when encoding, nor does a compiled call: its log-determinant
+            is -inf there.
     """
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
@@ -88,7 +89,8 @@ class PlainLinear(LinearMap):
     def weight_log_det(self) -> Tensor:
         # In float32 a well-conditioned W of many channels can overflow the determinant's product.
         log_det: Tensor = torch.linalg.slogdet(self.matrix.double())[1]
-        if log_det.device.type == "cpu" or not self.training:
+        looks = log_det.device.type == "cpu" or not self.training
+        if looks and not torch.compiler.is_compiling():
             self._refuse_singular(log_det.detach() == -torch.inf)
         return log_det.to(self.matrix.dtype)
 
@@ -143,4 +145,7 @@ class LULinear(LinearMap):
 
 def _applied(matrix: Tensor, x: Tensor) -> Tensor:
     """Apply a matrix to vectors ``(N, F)``, or at every pixel of ``(N, F, H, W)``."""
-    return linear(x, matrix) if x.dim() == 2 else conv2d(x, matrix[:, :, None, None])
+    if x.dim() == 2:
+        return linear(x, matrix)
+    # Not conv2d, which for a few channels on a CPU spends most of its time in preparations.
+    return torch.bmm(matrix.expand(len(x), -1, -1), x.flatten(2)).view_as(x)

@@ -16,6 +16,9 @@ from torch import Tensor
 CONTINUE = 0.5
 """Probability with which Russian roulette goes on for one term more (Chen et al. 2019)."""
 
+MOST_EXTRA = 53
+"""Russian roulette's most terms beyond the exact ones: it has so many binary digits to go by."""
+
 
 def truncated_coefficients(terms: int) -> list[float]:
     """Return the weights of the first `terms` terms: all one."""
@@ -40,15 +43,29 @@ def roulette_coefficients(uniform: float, exact_terms: int) -> list[float]:
         uniform: a number in [0, 1), the only randomness.
         exact_terms: terms of weight one.
     """
-    # P(extra >= j) = P(uniform < CONTINUE^j): both 0 and 2^-53 give a finite number of terms.
-    extra = floor(log(max(uniform, 2.0**-53)) / log(CONTINUE))
+    # P(extra >= j) = P(uniform < CONTINUE^j): zero, too, gives a finite number of terms.
+    extra = floor(log(max(uniform, CONTINUE**MOST_EXTRA)) / log(CONTINUE))
     return truncated_coefficients(exact_terms) + [CONTINUE**-j for j in range(1, extra + 1)]
+
+
+def as_input(coefficients: Sequence[float], exact_terms: int) -> Tensor:
+    """Return weights as a compiled call takes them: of one size whatever their number is.
+
+    Args:
+        coefficients: of a series, or of one that was cut at random.
+        exact_terms: see `roulette_coefficients`.
+
+    Returns:
+        The weights, followed by zeros, of which there is one at least.
+    """
+    size = exact_terms + MOST_EXTRA + 1
+    return torch.tensor([*coefficients, *[0.0] * (size - len(coefficients))])
 
 
 def log_det_series(
     product: Callable[[Tensor], Tensor],
     probes: Tensor,
-    coefficients: Sequence[float],
+    coefficients: Sequence[float] | Tensor,
     *,
     differentiable: bool,
 ) -> Tensor:
@@ -68,24 +85,67 @@ def log_det_series(
     Args:
         product: takes tangents ``(P, N, *event)`` through J.
         probes: ``(P, N, *event)``, independent with mean zero and variance one.
-        coefficients: weight of each term, the first first.
+        coefficients: weight of each term, the first first; while compiling a tensor, see
+            `as_input`.
         differentiable: whether the result carries the surrogate's gradient.
 
     Returns:
         ``(P, N)``, one estimate for each probe and sample.
     """
-    value = probes.new_zeros(probes.shape[:2])
     with torch.no_grad():
-        power, direction = probes, torch.zeros_like(probes)
-        for k, coefficient in enumerate(coefficients, start=1):
-            sign = 1.0 if k % 2 else -1.0
-            direction = direction + sign * coefficient * power
-            power = product(power)
-            value = value + sign * coefficient / k * (probes * power).flatten(2).sum(2)
+        if isinstance(coefficients, Tensor):
+            value, direction = _summed_in_a_loop(product, probes, coefficients)
+        else:
+            value, direction = _summed(product, probes, coefficients)
     if not differentiable:
         return value
     surrogate = (probes * product(direction)).flatten(2).sum(2)
     return value + surrogate - surrogate.detach()
+
+
+def _summed(
+    product: Callable[[Tensor], Tensor], probes: Tensor, coefficients: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Return the series ``(P, N)`` and the surrogate's u, shaped like `probes`."""
+    value = probes.new_zeros(probes.shape[:2])
+    power, direction = probes, torch.zeros_like(probes)
+    for k, coefficient in enumerate(coefficients, start=1):
+        sign = 1.0 if k % 2 else -1.0
+        direction = direction + sign * coefficient * power
+        power = product(power)
+        value = value + sign * coefficient / k * (probes * power).flatten(2).sum(2)
+    return value, direction
+
+
+def _summed_in_a_loop(
+    product: Callable[[Tensor], Tensor], probes: Tensor, coefficients: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what `_summed` does, as a loop of the compiled program.
+
+    Unrolled, each number of terms would be a program of its own, and the largest, with masks, would
+    take ten times the products of the average one.
+    """
+    # torch has no public name for it yet.
+    from torch._higher_order_ops.while_loop import while_loop
+
+    def goes_on(k: Tensor, *_: Tensor) -> Tensor:
+        return coefficients.index_select(0, k).squeeze(0) != 0
+
+    def next_term(
+        k: Tensor, power: Tensor, direction: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        weight = (1 - 2 * (k % 2)) * coefficients.index_select(0, k)
+        direction = direction + weight * power
+        power = product(power)
+        value = value + weight / (k + 1) * (probes * power).flatten(2).sum(2)
+        return k + 1, power, direction, value
+
+    # What goes round must come back with the same strides.
+    probes = probes.clone(memory_format=torch.contiguous_format)
+    first = torch.zeros(1, dtype=torch.int64, device=probes.device)
+    start = (first, probes.clone(), torch.zeros_like(probes), probes.new_zeros(probes.shape[:2]))
+    _, _, direction, value = while_loop(goes_on, next_term, start)
+    return value, direction
 
 
 def log_det_from_powers(jacobian: Tensor, coefficients: Sequence[float]) -> Tensor:
