@@ -42,7 +42,7 @@ class NormalBase(Base):
     """The standard normal."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return -0.5 * (z.square() + log(2 * pi)).sum(1)
+        return -0.5 * (z.square().sum(1) + self.dim * log(2 * pi))
 
     def sample(
         self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None
@@ -51,7 +51,7 @@ class NormalBase(Base):
         noise = torch.randn(
             n, self.dim, generator=generator, dtype=anchor.dtype, device=anchor.device
         )
-        return temperature * noise
+        return noise if temperature == 1.0 else temperature * noise
 
 
 class LogisticBase(Base):

@@ -44,7 +44,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         widths = [*hidden, outputs]
         for width, next_width in zip(hidden, widths[1:], strict=True):
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))
             if dropout:
                 layers.append(nn.Dropout(dropout))
             layers.append(nn.Linear(width, next_width))

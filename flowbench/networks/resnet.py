@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from flowbench.errors import InputError
+from flowbench.networks.conv import pixelwise
 from flowbench.networks.mlp import scale_last
 
 
@@ -104,3 +105,6 @@ class ResidualConvNet(ResidualNet):
 
     def narrow(self, inputs: int, outputs: int) -> nn.Conv2d:
         return nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return super().forward(pixelwise(x), context).contiguous()
