@@ -1,7 +1,7 @@
 """The residual block x + g(x) with a contractive branch g."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,18 +33,6 @@ EVALUATION_TERMS = 20
 
 EVALUATION_PROBES = 2
 """Two probes are the fewest that tell their own variance."""
-
-
-class Noise(NamedTuple):
-    """What an estimate of the log-determinant takes at random.
-
-    Attributes:
-        signs: of P probes a sample, ``(N, P * D)``.
-        coefficients: weight of each term of the series; a tensor for a compiled call.
-    """
-
-    signs: Tensor
-    coefficients: list[float] | Tensor
 
 
 @dataclass(frozen=True)
@@ -120,7 +108,7 @@ class ResidualBlock(Bijection):
         self.strict = False
         self.log_det_variance: Tensor | None = None
         self._key: tuple[int, int, Tensor] | None = None
-        self._ahead: Noise | None = None
+        self._ahead: tuple[Tensor, Tensor] | None = None
 
     @property
     def lipschitz(self) -> float:
@@ -181,7 +169,7 @@ class ResidualBlock(Bijection):
         if self._key is None or self._expands:
             return
         signs, coefficients = self._drawn(*self._key, next(self.parameters()).dtype)
-        self._ahead = Noise(signs, as_input(coefficients, self._exact_terms).to(signs))
+        self._ahead = signs, as_input(coefficients, self._exact_terms).to(signs)
 
     def after_step(self) -> None:
         for module in self.branch.modules():
@@ -231,8 +219,8 @@ class ResidualBlock(Bijection):
             self.log_det_variance = estimates.detach().var(0) / len(probes)
         return estimates.mean(0)
 
-    def _noise(self, x: Tensor) -> Noise:
-        """Return the noise of this call and forget its key: a key serves one call.
+    def _noise(self, x: Tensor) -> tuple[Tensor, list[float] | Tensor]:
+        """Return what `_drawn` does for this call and forget its key: a key serves one call.
 
         Without one, training draws from torch's generator (a probe that never changed would be
         fitted), and evaluation takes a fixed key.
@@ -247,13 +235,16 @@ class ResidualBlock(Bijection):
             key = seed, 0, torch.arange(len(x), device=x.device)
         return self._drawn(*key, x.dtype)
 
-    def _drawn(self, seed: int, step: int, rows: Tensor, dtype: torch.dtype) -> Noise:
+    def _drawn(
+        self, seed: int, step: int, rows: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, list[float]]:
+        """Return signs of P probes a sample, ``(N, P * D)``, and the weight of each term."""
         count = 1 if self.training else EVALUATION_PROBES
         signs = rademacher(seed, step, rows, count * self.dim, stream=2 * self.stream, dtype=dtype)
         if self.method == "series":
-            return Noise(signs, truncated_coefficients(self.terms))
+            return signs, truncated_coefficients(self.terms)
         uniform = scalar_uniform(seed, step, 2 * self.stream + 1)
-        return Noise(signs, roulette_coefficients(uniform, self._exact_terms))
+        return signs, roulette_coefficients(uniform, self._exact_terms)
 
     def _solve(self, z: Tensor) -> Tensor:
         """Return x with x + g(x) = z, differentiable in z and in the branch's parameters."""
