@@ -13,8 +13,10 @@ from flowbench.data.module import open_data
 from flowbench.families.registry import FAMILIES
 from flowbench.families.schema import hyperparameter_model
 from flowbench.spec.files import load, read_file
+from flowbench.spec.run import DataSpec
 from flowbench.spec.sweep import read_sweep
 from flowbench.sweep.resolving import question
+from flowbench.sweep.space import grid
 from flowbench.trial.resolve import answer
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +108,25 @@ def test_a_sweep_file_is_sound_down_to_the_keys_of_its_families(file):
     assert set(defaults) == set(sweep.families)
     for family in sweep.families:
         assert "training.learning_rate" in sweep.space(family)
+
+
+@presets("sweeps/benchmark")
+def test_a_sweep_of_the_benchmark_is_sound_and_names_a_workstations_size(file):
+    configuration = load([file])
+    sweep = read_sweep(configuration.values, configuration.where)
+    assert sweep.name == file.stem
+    # What needs files is tried on a data set of the same kind that needs none.
+    stand_in = {"mnist": "digits", None: "moons"}
+    tried = tuple(DataSpec(name=stand_in.get(data.name, data.name)) for data in sweep.data)
+    answered = json.loads(answer(question(sweep.model_copy(update={"data": tried}))))
+    assert set(answered) == set(sweep.families)
+    runs = sum(
+        len(grid(sweep.space(name), family.fixed)) + sweep.confirm.seeds
+        for name, family in sweep.families.items()
+    )
+    seconds = runs * len(sweep.data) * sweep.budget.per_trial / sweep.resources.slots
+    assert seconds < 75 * 60  # which leaves time to measure within 90 minutes on two cores
+    assert "On a workstation" in file.read_text() or sweep.name == "mnist-others"
 
 
 def test_the_demo_is_of_all_six_families_on_digits_and_moons():
