@@ -12,8 +12,8 @@ from flowbench.compare.runs import Frame
 
 READ = [
     "data", "family", "run", "stage", "outcome", "test/bits_per_dim", "budget_unit",
-    "budget_total", "device_seconds", "label.precision", "label.draws", "git_commit",
-    "version.torch",
+    "budget_total", "device_seconds", "label.precision", "label.draws", "label.compiled",
+    "git_commit", "version.torch",
 ]  # fmt: skip
 """Columns of the joined frame that the checks read; a record may lack some."""
 FAR_APART = 2.0
@@ -130,6 +130,7 @@ def _protocol(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
     for label, unlike in (
         ("precision", "models were measured in different precision"),
         ("draws", "likelihoods average different numbers of dequantization draws"),
+        ("compiled", "some trainings were compiled and some not, so their times differ"),
     ):
         used = _used(quoted, f"label.{label}")
         if len(set(used.values())) > 1:

@@ -109,6 +109,8 @@ class TrainingSpec(BaseModel):
     backend: Literal["auto", "nccl", "gloo"] = "auto"
     """How ranks talk: auto is NCCL on GPUs and gloo on CPUs, and nothing where there is one rank; a
     named one takes that through DDP too. Ranks that talk by gloo may share a GPU."""
+    compile: bool = False
+    """Take steps by torch.compile: the first takes a minute, each after it less than uncompiled."""
     reversible: bool = False
     """Compute activations again from outputs instead of keeping them: memory flat in depth."""
     threads: Count | None = None

@@ -19,6 +19,7 @@ from flowbench.families.foreign import ForeignFlow
 from flowbench.run_directory import AttemptDirectory, RunDirectory
 from flowbench.spec.run import RunSpec, TrainingSpec
 from flowbench.training.budget import Budget
+from flowbench.training.compiled import require_compiler
 from flowbench.training.divergence import Diverged
 from flowbench.training.module import FlowModule
 from flowbench.training.placement import (
@@ -46,6 +47,7 @@ class Fitted:
         steps: of the optimiser, in all attempts.
         seconds: from the first step to the last, in all attempts.
         best: the metrics of the best validation.
+        compiled: how steps ran: `yes`, `no`, or `no` with the reason where it was asked for.
     """
 
     outcome: FitOutcome
@@ -54,6 +56,7 @@ class Fitted:
     steps: int
     seconds: float
     best: dict[str, float]
+    compiled: str = "no"
 
 
 def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) -> Fitted:
@@ -70,7 +73,8 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         attempt: where to write; its directory exists.
 
     Raises:
-        InputError: if this machine has not the devices, or the batch is below a row for each.
+        InputError: if this machine has not the devices, or no compiler where one is needed, or
+            the batch is below a row for each device.
     """
     training = spec.training
     rows = data.info.sizes["train"]
@@ -80,6 +84,8 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
             f"training.devices = {training.devices}: a batch has {data.batch_size} rows "
             f"(training.batch_size = {training.batch_size}, {rows} training rows)"
         )
+    if training.compile:
+        require_compiler(device_type(training))
     module = FlowModule(
         flow.to(dtype(training)),
         training,
@@ -145,6 +151,7 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
         steps=trainer.global_step,
         seconds=budget.seconds,
         best=selection.best,
+        compiled="no" if module.compiled is None else module.compiled.label,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import log
 from typing import Any
 
@@ -17,10 +18,12 @@ from flowbench.data.batch import Batch
 from flowbench.families.flow import Flow
 from flowbench.metrics.bits_per_dim import BitsPerDim
 from flowbench.spec.run import TrainingSpec
+from flowbench.training.compiled import CompiledTerms
 from flowbench.training.divergence import DivergenceWatch
 from flowbench.training.ema import WeightAverage
 from flowbench.training.optimisers import clipped_norm, optimiser, schedule
 from flowbench.training.reversible import backpropagate_reversibly
+from flowbench.training.terms import log_prob_terms
 
 Dequantise = Callable[[Tensor, Tensor, int], Tensor]
 """Takes integers, their row indices and the number of the draw to continuous values."""
@@ -70,6 +73,8 @@ class FlowModule(pl.LightningModule):
         self.validation = BitsPerDim(flow.dim)
         self.average = WeightAverage(flow, spec.ema_decay) if spec.ema_decay else None
         self.reconstruction = backpropagate_reversibly(flow) if spec.reversible else None
+        # Validation has batches of other sizes and no gradients: more programs than it would repay.
+        self.compiled = CompiledTerms(flow, spec) if spec.compile else None
         self.watch = DivergenceWatch()
         self.elapsed_share = 0.0
         """How much of a budget in seconds is spent, the same on every rank; `Budget` keeps it."""
@@ -117,7 +122,8 @@ class FlowModule(pl.LightningModule):
         """Return the loss in nats: over all ranks, the mean of -log p over the global batch."""
         x = self._values(batch, self.current_epoch)
         self.flow.key_noise(self.seed, self.global_step, batch.row)
-        base_log_prob, log_det = log_prob_terms(self.flow, x, batch.context)
+        terms = self.compiled or partial(log_prob_terms, self.flow)
+        base_log_prob, log_det = terms(x, batch.context)
         log_prob = base_log_prob + log_det
         # DDP averages gradients over ranks: sums weighted so are exact for unequal shares too.
         rows = self.global_batch or len(batch) * self.trainer.world_size
@@ -210,17 +216,3 @@ class FlowModule(pl.LightningModule):
         """Return the batch as continuous values in the flow's precision."""
         dtype = next(self.flow.parameters()).dtype
         return self.dequantise(batch.x.to(dtype), batch.row, draw)
-
-
-def log_prob_terms(flow: Flow, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the base's and the log-det's term of log p, each ``(N,)``, at least in float32.
-
-    A user's flow without `encode` has no such terms: all of it is given as the first.
-    """
-    if flow.can_encode:
-        base_log_prob, log_det = flow.log_prob_terms(x, context)
-    else:
-        base_log_prob = flow(x, context)
-        log_det = torch.zeros_like(base_log_prob)
-    widest = torch.promote_types(base_log_prob.dtype, torch.float32)
-    return base_log_prob.to(widest), log_det.to(widest)

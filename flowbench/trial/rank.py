@@ -84,7 +84,10 @@ def measured(
         outcome=fitted.outcome,
         reason=fitted.reason,
         metrics=fitted.best,
-        labels={"device": device_name(torch.device(device_type(training)))},
+        labels={
+            "device": device_name(torch.device(device_type(training))),
+            "compiled": fitted.compiled,
+        },
         epochs=fitted.epochs,
         steps=fitted.steps,
         device_seconds=fitted.seconds * training.devices,

@@ -8,7 +8,7 @@ from small_runs import ROULETTE, small_spec, validations
 from flowbench.data.module import open_data
 from flowbench.data.samplers import EpochSampler
 from flowbench.families.registry import create
-from flowbench.training.module import log_prob_terms
+from flowbench.training.terms import log_prob_terms
 
 
 def _perturb(flow):
