@@ -30,3 +30,4 @@ def dashboard(
         for line in lines:
             console().print(line, markup=False, soft_wrap=True)
         server.serve_forever()
+        raise KeyboardInterrupt  # which ended it, and which it keeps to itself
