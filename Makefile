@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --progress-bar on
 
-.PHONY: demo test test-data test-papers test-integration integration-packages test-browser test-gpu wheels bench peers classifiers lint format type-check install clean
+.PHONY: demo test test-data test-papers test-compile test-integration integration-packages test-browser test-gpu wheels bench peers classifiers lint format type-check install clean
 
 install: $(VENV)/.developing
 
@@ -34,6 +34,9 @@ test-data: install  ## what needs whole data sets, from FLOWBENCH_DATA or by ver
 
 test-papers: install  ## the largest presets after the papers, at their published sizes
 	OMP_NUM_THREADS=2 $(BIN)/pytest tests/families/test_papers.py -m papers
+
+test-compile: install  ## trainings by torch.compile; needs a C++ compiler: about 5 minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m compile
 
 test-integration: install integration-packages  ## on real services that the tests start and stop
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/integration -m integration
@@ -74,11 +77,12 @@ wheels: install  ## what `make test-gpu` adds to a machine's torch, into WHEELS;
 	$(BIN)/python tests/gpu/needed.py $(HAS) > $(VENV)/needed.txt
 	$(BIN)/pip download -q --no-deps --only-binary=:all: $(FOR) -d $(WHEELS) -r $(VENV)/needed.txt
 
-bench: install  ## figures of the sweep engine, of 10,000 runs in a record, of the dashboard: 30 min
+bench: install  ## figures of sweeps, records and the dashboard, and speed beside peers: 50 min
 	$(BIN)/python -m benchmarks.sweep_engine
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.record_size
 	$(BIN)/python -m benchmarks.dashboard
+	$(BIN)/python -W ignore -m benchmarks.speed
 
 peers: install  ## other libraries' own flows under `flowbench check`, into reports/peers.md: 20 min
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.peer_checks

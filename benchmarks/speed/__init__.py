@@ -1,0 +1,1 @@
+"""How fast flows are, beside other libraries' of the same architecture: `make bench`."""

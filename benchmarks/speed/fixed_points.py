@@ -1,0 +1,77 @@
+"""Anderson acceleration beside plain iteration, at equal certified error."""
+
+from functools import partial
+from math import ceil, log
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from benchmarks.speed.checkpoint import architecture, digits, trained
+from benchmarks.speed.race import interleaved
+from benchmarks.tables import Cell, Table
+from flowbench.networks.contractive import Contractive, contractive_mlp, fixed_weights
+from flowbench.networks.lipschitz import SpectralLayer
+from flowbench.numerics.fixed_point import solve_residual
+
+LIPSCHITZ = (0.5, 0.7, 0.9, 0.97, 0.99)
+TOLERANCE = 1e-5
+"""Certified, relative to the size of x."""
+MEMORIES = {"plain": 0, "Anderson(5)": 5}
+MOST = 5000
+
+
+def fixed_points(quick: bool = False) -> Table:
+    """Invert the trained flow's first block, its weights stretched to each bound L."""
+    source = architecture(1, 16) if quick else trained()
+    x = digits(16 if quick else 256)
+    rows: list[tuple[Cell, ...]] = []
+    for lipschitz in LIPSCHITZ[:2] if quick else LIPSCHITZ:
+        branch = stretched(next(source.blocks()).branch, lipschitz)
+        with torch.no_grad(), fixed_weights(branch):
+            rows += _compared(branch, x, lipschitz, rounds=5 if quick else 15)
+    columns = ("L", "method", "iterations, mean", "most", "most a priori", "a batch, ms",
+               "largest error")  # fmt: skip
+    note = (
+        "One block of the trained checkpoint, each linear map stretched to its share of L;"
+        f" {len(x)} points; certified by L/(1-L) |x_k - x_(k-1)| to a relative error of"
+        f" {TOLERANCE:g}, beside the error that was made. A priori: the least k with"
+        " L^k/(1-L) |x_1 - x_0| within that."
+    )
+    return Table("fixed_points", "Acceleration of fixed points", columns, rows, note)
+
+
+def stretched(branch: torch.nn.Module, lipschitz: float) -> Contractive:
+    """Return a branch of bound L whose linear maps all have the norm that L allows them."""
+    layers = [each for each in branch.modules() if isinstance(each, SpectralLayer)]
+    hidden = tuple(len(layer.weight) for layer in layers[:-1])
+    made = contractive_mlp(len(layers[-1].weight), hidden, lipschitz, "lipswish").eval()
+    copies = [each for each in made.modules() if isinstance(each, SpectralLayer)]
+    made.load_state_dict(branch.state_dict())
+    with torch.no_grad():
+        for layer in copies:
+            layer.weight.mul_(layer.lipschitz / layer.norm)
+    return made.eval()
+
+
+def _compared(
+    branch: Contractive, x: Tensor, lipschitz: float, rounds: int
+) -> list[tuple[Cell, ...]]:
+    y = x + branch(x)
+    solve = partial(solve_residual, branch, y, lipschitz, tolerance=TOLERANCE, max_iterations=MOST)
+    calls = {name: partial(solve, memory=memory) for name, memory in MEMORIES.items()}
+    taken = interleaved(calls, rounds=rounds, seconds=10.0)
+    first_step = branch(y).norm(dim=1)
+    asked = TOLERANCE * (1 - lipschitz) * x.norm(dim=1) / first_step
+    prior = ceil(log(float(asked.min())) / log(lipschitz))
+    found: list[tuple[Cell, ...]] = []
+    for name, call in calls.items():
+        solved, report = call()
+        assert report.unconverged == 0
+        counts = report.iterations.float()
+        error = float(((solved - x).norm(dim=1) / x.norm(dim=1)).max())
+        found.append(
+            (f"{lipschitz}", name, float(counts.mean()), float(counts.max()), float(prior),
+             1e3 * median(taken[name]), f"{error:.1e}")
+        )  # fmt: skip
+    return found

@@ -1,0 +1,57 @@
+"""FlowBench's side of a race, and the floor: what the networks alone cost."""
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.speed.contestant import Contestant
+from benchmarks.speed.peers.weights import couplings, network
+from flowbench.families.flow import Flow
+
+
+def flowbench(flow: Flow) -> Contestant:
+    """Return the flow as it is."""
+    return Contestant("FlowBench", flow, flow.log_prob, flow.sample, flow.after_step)
+
+
+class Networks(nn.Module):
+    """The conditioners alone, each at the input that it has within the flow."""
+
+    def __init__(self, networks: list[nn.Sequential], inputs: list[Tensor]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.inputs = inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run all of them, and return a number whose gradient reaches each output."""
+        outputs = [net(given) for net, given in zip(self.networks, self.inputs, strict=True)]
+        return torch.stack([output.sum() for output in outputs])
+
+    @torch.no_grad()
+    def run(self, n: int) -> Tensor:
+        """Run all of them, and return the last one's output."""
+        for net, given in zip(self.networks, self.inputs, strict=True):
+            output: Tensor = net(given)
+        return output
+
+
+def floor(flow: Flow, x: Tensor) -> Contestant:
+    """Return the networks of a coupling flow, at a batch."""
+    layers = couplings(flow)
+    inputs: list[Tensor] = []
+    hooks = [
+        layer.conditioner.register_forward_pre_hook(
+            lambda _, given: inputs.append(given[0].detach().clone())
+        )
+        for layer in layers
+    ]
+    with torch.no_grad():
+        flow.log_prob(x)
+    for hook in hooks:
+        hook.remove()
+    return alone([network(layer) for layer in layers], inputs)
+
+
+def alone(networks: list[nn.Sequential], inputs: list[Tensor]) -> Contestant:
+    """Return networks as a contestant."""
+    made = Networks(networks, inputs)
+    return Contestant("networks alone", made, made, made.run)

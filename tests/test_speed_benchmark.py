@@ -1,0 +1,159 @@
+"""The speed benchmark: peers' architectures are FlowBench's, and every table is filled."""
+
+import math
+
+import pytest
+import torch
+
+from benchmarks.speed.architectures import glow, planar, realnvp, sylvester
+from benchmarks.speed.checkpoint import architecture, digits
+from benchmarks.speed.fixed_points import stretched
+from benchmarks.speed.log_det_cost import CLAIMED, exponents, log_det_cost, slope
+from benchmarks.speed.memory_depth import draw, memory_depth
+from benchmarks.speed.peers import freia, nflows, normflows, torchflows, zuko
+from benchmarks.speed.probes import probes
+from benchmarks.speed.race import interleaved, ratio
+from benchmarks.speed.residual import enough_terms
+from benchmarks.speed.sampling_cost import FAMILIES, sampling_cost
+from benchmarks.speed.table import COLUMNS, Effort, rows
+from flowbench.bijections.actnorm import ActNorm
+from flowbench.bijections.coupling import AffineCoupling
+from flowbench.bijections.diagonal import Diagonal
+
+SMALL = realnvp(6, dim=8, depth=4, width=16)
+IMAGES = glow(side=8, depth=2, width=8, batch=4)
+
+
+def own(work):
+    """Return a perturbed flow in float64 whose log-scales are in effect not bounded."""
+    flow = work.flow().double().eval()
+    for layer in flow.bijections():
+        if isinstance(layer, AffineCoupling):
+            layer.scale_bound = 1e4
+    return flow, work.points().double()
+
+
+@pytest.mark.parametrize("peer", SMALL.peers, ids=lambda peer: peer.__module__.split(".")[-1])
+def test_realnvp_of_every_peer_is_the_same_density(peer):
+    flow, x = own(SMALL)
+    built = peer(flow)
+    torch.testing.assert_close(built.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-7)
+    assert count(built.module) == count(flow)
+
+
+@pytest.mark.parametrize("peer", [zuko.realnvp, nflows.realnvp, freia.realnvp])
+def test_peers_that_bound_log_scales_bound_them_alike(peer):
+    flow = SMALL.flow().double().eval()
+    with torch.no_grad():
+        for layer in flow.bijections():
+            if isinstance(layer, AffineCoupling):
+                layer.conditioner.rest[-1].weight.mul_(20)
+    x = SMALL.points().double()
+    torch.testing.assert_close(peer(flow).log_prob(x), flow.log_prob(x), rtol=0, atol=1e-9)
+
+
+def test_glow_of_normflows_is_the_same_density_and_nflows_has_the_same_networks():
+    flow, x = own(IMAGES)
+    built = normflows.glow(flow)
+    torch.testing.assert_close(built.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-7)
+    assert count(built.module) == count(flow)
+    other = nflows.glow(flow)
+    assert other.log_prob(x).shape == (4,)
+    networks = sum(count(c.conditioner) for c in flow.bijections() if isinstance(c, AffineCoupling))
+    inside = sum(count(m) for m in other.module.modules() if isinstance(m, nflows.WithoutContext))
+    assert inside == networks
+
+
+def test_planar_layers_of_normflows_are_the_same_map():
+    flow, x = own(planar(dim=6, depth=3, batch=8))
+    with torch.no_grad():
+        for layer in flow.bijections():
+            if isinstance(layer, ActNorm | Diagonal):
+                for parameter in layer.parameters():
+                    parameter.zero_()
+    log_prob = normflows.planar(flow).log_prob(x)
+    torch.testing.assert_close(log_prob, flow.log_prob(x), rtol=0, atol=1e-10)
+
+
+def test_residual_flows_of_peers_are_the_same_map():
+    torch.manual_seed(0)
+    flow = architecture(2, 16)
+    x = digits(16)
+    flow.initialise(x)
+    flow = flow.eval().double()
+    x = x.double()
+    z = flow.encode(x)[0]
+    for peer in (normflows.ResidualPeer(flow), freia.ResidualPeer(flow)):
+        peer.tolerance = 1e-24
+        if isinstance(peer, freia.ResidualPeer):
+            peer.set_iterations(200)
+        with torch.no_grad():
+            torch.testing.assert_close(peer.decode(z), x, rtol=0, atol=1e-6)
+
+
+def test_a_race_has_a_row_for_everyone_and_ratios_where_there_is_something_to_time():
+    effort = Effort(rounds=2, seconds=0.0, compiled=False)
+    for work in (SMALL, sylvester(dim=6, depth=2, units=3, batch=8)):
+        table = [dict(zip(COLUMNS, row, strict=True)) for row in rows(work, effort)]
+        names = {row["library"] for row in table}
+        assert {
+            "FlowBench",
+            *(p.__module__.split(".")[-1].lower() for p in work.peers),
+        } <= names | {name.lower() for name in names}
+        assert table[0]["step: ratio"] == "1.00 (1.00-1.00)"
+        for row in table:
+            one_way = row["library"] == "torchflows" and work is not SMALL
+            assert (row["sample: ratio"] is None) == one_way
+            assert row["log_prob, ms"] > 0
+            assert row["peak of a step, MiB"] > 0
+
+
+def test_rounds_are_interleaved_and_their_ratios_have_an_interval():
+    order = []
+    interleaved({k: lambda k=k: order.append(k) for k in "ab"}, rounds=4, seconds=60)
+    assert "".join(order[6:]) == "abbaabba"
+    found = ratio([2.0, 4.0, 6.0, 8.0, 10.0, 12.0], [2.0] * 6)
+    assert (found.median, found.low, found.high) == (3.5, 1.0, 6.0)
+
+
+def test_the_slope_is_that_of_a_power():
+    assert slope([(d, 3 * d**2.5) for d in (16, 64, 256)]) == pytest.approx(2.5)
+
+
+def test_the_other_tables_are_filled(tmp_path):
+    costs = log_det_cost(quick=True)
+    assert len(exponents(costs).rows) == len(CLAIMED)
+    sampled = sampling_cost(quick=True)
+    assert [row[0] for row in sampled.rows] == list(FAMILIES)
+    assert all(row[3] is not None for row in sampled.rows if row[0] in ("planar", "residual"))
+    errors = [row[2] for row in probes(quick=True).rows]
+    assert errors[0] / errors[2] == pytest.approx(2)
+    memory = memory_depth(quick=True)
+    assert all(row[2] > 0 and row[3] > 0 for row in memory.rows)
+    draw(memory, tmp_path / "memory.svg")
+    assert (tmp_path / "memory.svg").read_text().count("<svg") == 1
+
+
+def test_stretched_branches_use_their_whole_bound():
+    branch = next(architecture(1, 16).blocks()).branch
+    assert stretched(branch, 0.97).norm_bound() == pytest.approx(0.97, rel=1e-4)
+
+
+def test_enough_terms_have_the_bias_that_was_asked_for():
+    flow = architecture(2, 16).eval()
+    x = digits(32)
+    flow.initialise(x)
+    terms, bias, error = enough_terms(flow, x)
+    assert 1 <= terms <= 20
+    assert bias <= 1e-4
+    assert 0 < error < math.inf
+    assert all(block.method == "roulette" for block in flow.blocks())
+
+
+def test_torchflows_has_as_many_layers():
+    flow = planar(dim=6, depth=3, batch=8).flow()
+    assert len(list(torchflows.planar(flow).module.parameters())) == 9
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
