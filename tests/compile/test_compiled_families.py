@@ -1,0 +1,46 @@
+"""Families keep their promises where encode is a compiled program, in all their variants.
+
+Traced and differentiated as a compiled training is, in one graph, but run by torch's own kernels:
+machine code for every variant would take an hour.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flowbench.conformance.run import check
+from flowbench.conformance.subjects import EVENT_SHAPES, family_subjects
+from flowbench.families.registry import FAMILIES
+from flowbench.spec.run import TrainingSpec
+from flowbench.training.compiled import why_not
+
+pytestmark = pytest.mark.compile
+
+SUBJECTS = [
+    subject
+    for name in FAMILIES
+    for kind in EVENT_SHAPES
+    for subject in family_subjects(name, kind)
+    if subject.scale == 1.0
+]
+CHECKED = ("encode log-det", "log-dets cancel", "sample log_prob")
+
+
+@pytest.mark.parametrize(
+    "subject", SUBJECTS, ids=[f"{each.group}-{each.seed}" for each in SUBJECTS]
+)
+def test_family(subject, programs):
+    def build():
+        model = subject.build()
+        model.encode = torch.compile(
+            model.encode, fullgraph=True, dynamic=False, backend="aot_eager"
+        )
+        return model
+
+    if why_not(subject.build(), TrainingSpec()):
+        pytest.skip("steps of this variant run uncompiled")
+    results = check(replace(subject, build=build), CHECKED)
+    assert [result for result in results if result.failed] == []
+    assert {result.check for result in results if result.verdict == "passed"} == set(CHECKED)
+    assert programs() > 0
