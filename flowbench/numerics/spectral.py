@@ -5,7 +5,7 @@ from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, normalize
+from torch.nn.functional import conv2d, conv_transpose2d
 
 LinearMap = Callable[[Tensor], Tensor]
 
@@ -22,32 +22,42 @@ def power_iteration(
     tolerance: float = 1e-4,
     max_iterations: int = 1000,
 ) -> tuple[Tensor, Tensor, int]:
-    r"""Improve a linear map's leading singular pair from a warm start.
+    r"""Improve a linear map's leading singular pairs from a warm start, all of them at once.
 
-    :math:`\langle u, A v\rangle` grows towards the norm of A and never passes it, so the result
-    bounds the norm from below only. It stops when an iteration raises the estimate by no more
-    than `tolerance`, relatively: how soon depends on the gap between the two largest singular
-    values, and on how good the start is. A start that was good enough already gives one iteration.
+    The block method (Halko, Martinsson and Tropp 2011, "Finding structure with randomness",
+    algorithm 4.4) with the Rayleigh-Ritz step: the estimate
+    :math:`\langle u_1, A v_1\rangle` grows towards the norm of A and never passes it, so it bounds
+    the norm from below only. It stops when an iteration raises the estimate by no more than
+    `tolerance`, relatively: how soon depends on the gap between the first singular value and
+    those that are not followed, and on how good the start is. A start that was good enough
+    already gives one iteration. Where A changes from call to call, pairs that come to lead were
+    followed before they did: a single pair would stay with the one that it had found.
 
     Args:
-        forward: :math:`v \mapsto A v`.
-        adjoint: :math:`u \mapsto A^T u`.
-        u: the start, a unit vector of any shape that `adjoint` takes.
-        v: the start on the other side.
+        forward: :math:`v \mapsto A v`, of each row.
+        adjoint: :math:`u \mapsto A^T u`, of each row.
+        u: the start, ``(k, ...)`` for k pairs, each row a unit vector that `adjoint` takes.
+        v: the start on the other side, ``(k, ...)``.
         tolerance: largest relative growth of the estimate in the last iteration.
         max_iterations: where to give up.
 
     Returns:
-        The unit vectors u and v, and the number of iterations.
+        The unit vectors u and v, the leading pair first, and the number of iterations.
     """
-    previous = float((u * forward(v)).sum())
+    previous = float((u[:1] * forward(v[:1])).sum())
     for iteration in range(1, max_iterations + 1):
-        next_v = normalize(adjoint(u).flatten(), dim=0).reshape(v.shape)
-        image = forward(next_v)
-        norm = float(image.norm())
-        if norm == 0.0:  # The zero map, or a start that it annihilates: any pair will do.
+        basis = torch.linalg.qr(adjoint(u).flatten(1).T).Q.T
+        image = forward(basis.reshape(v.shape)).flatten(1)
+        gram = image @ image.T
+        # The zero map, or a start that it annihilates: any pairs will do. A NaN: none will.
+        if not 0.0 < float(gram.diagonal().sum()) < inf:
             return u, v, iteration
-        u, v = image / norm, next_v
+        turn = torch.linalg.eigh(gram).eigenvectors.flip(1).T  # the leading pair first
+        image = turn @ image
+        norms = image.norm(dim=1, keepdim=True)
+        norm = float(norms[0])
+        v = (turn @ basis).reshape(v.shape)
+        u = (image / norms.clamp(min=torch.finfo(image.dtype).tiny)).reshape(u.shape)
         if norm - previous <= tolerance * norm:
             break
         previous = norm

@@ -8,6 +8,7 @@ import torch
 from flowbench.bijections.inverse import Inverse
 from flowbench.errors import InputError
 from flowbench.families.residual import Residual
+from flowbench.networks.lipschitz import SpectralLayer
 
 
 def small(event_shape=(3,), seed: int = 0, **hyperparameters) -> Residual:
@@ -193,3 +194,25 @@ def test_generative_direction_inverts_the_blocks_only():
     flow = small((2,), direction="generative", depth=3)
     assert sum(isinstance(layer, Inverse) for layer in flow.flow.sequence) == 3
     assert all(not isinstance(layer, Inverse) for layer in flow.flow.sequence[::2])
+
+
+def test_no_norm_passes_its_bound_while_training():
+    torch.manual_seed(0)
+    flow = Residual((2,), depth=3, hidden=(64, 64), lipschitz=0.97).train()
+    optimiser = torch.optim.Adam(flow.parameters(), lr=4e-3)
+    layers = [module for module in flow.modules() if isinstance(module, SpectralLayer)]
+    largest = 0.0
+    for step in range(200):
+        angle = torch.randint(8, (256,)) * torch.pi / 4
+        x = 2.8 * torch.stack((angle.cos(), angle.sin()), 1) + 0.35 * torch.randn(256, 2)
+        if step == 0:
+            flow.initialise(x)
+        optimiser.zero_grad()
+        (-flow.log_prob(x).mean()).backward()
+        optimiser.step()
+        flow.after_step()
+        # The true norms, by singular values: several lead in turn while weights move.
+        norms = [torch.linalg.matrix_norm(la.bounded_weight().detach(), 2) for la in layers]
+        over = max(float(n) / la.lipschitz for n, la in zip(norms, layers, strict=True))
+        largest = max(largest, over)
+    assert 0.999 < largest < 1.005

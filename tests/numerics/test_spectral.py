@@ -31,6 +31,11 @@ def explicit_matrix(weight: Tensor, size: tuple[int, int]) -> Tensor:
     return conv2d(basis.reshape(-1, channels, *size), weight, padding=padding).flatten(1).t()
 
 
+def rows_of(matrix: Tensor):
+    """Return a matrix as a map of each row."""
+    return lambda rows: rows @ matrix.T
+
+
 def estimate(weight: Tensor, size: tuple[int, int], tolerance: float = 1e-12) -> float:
     padding = (weight.shape[2] // 2, weight.shape[3] // 2)
     forward, adjoint = convolution(weight, padding)
@@ -98,17 +103,45 @@ def test_a_converged_pair_takes_one_iteration_and_a_stale_one_more():
     torch.manual_seed(0)
     matrix = torch.randn(20, 30, dtype=torch.float64)
     left, values, right = torch.linalg.svd(matrix)
-    *_, iterations = power_iteration(matrix.mv, matrix.t().mv, left[:, 0], right[0])
+    maps = rows_of(matrix), rows_of(matrix.T)
+    *_, iterations = power_iteration(*maps, left.T[:3], right[:3])
     assert iterations == 1
-    stale = left[:, 5] + 0.1 * left[:, 0]
-    u, v, iterations = power_iteration(
-        matrix.mv, matrix.t().mv, stale / stale.norm(), right[5], tolerance=1e-10
-    )
+    stale = left.T[5:6] + 0.1 * left.T[:1]
+    u, v, iterations = power_iteration(*maps, stale / stale.norm(), right[5:6], tolerance=1e-10)
     assert iterations > 1
-    assert float(u @ matrix @ v) == pytest.approx(float(values[0]), rel=1e-6)
+    assert float(u @ matrix @ v.T) == pytest.approx(float(values[0]), rel=1e-6)
+
+
+def test_all_pairs_of_a_block_are_singular_pairs_in_order():
+    torch.manual_seed(0)
+    matrix = torch.randn(20, 30, dtype=torch.float64)
+    left, values, right = torch.linalg.svd(matrix)
+    u, v = torch.randn(4, 20).double(), torch.randn(4, 30).double()
+    for _ in range(500):  # the others need longer than the first, which decides when it ends
+        u, v, _ = power_iteration(rows_of(matrix), rows_of(matrix.T), u, v, max_iterations=1)
+    found = torch.einsum("ki,ij,kj->k", u, matrix, v)
+    torch.testing.assert_close(found, values[:4], rtol=1e-6, atol=0)
+    for one, other in ((u, left.T), (v, right)):
+        overlap = (one[:3] @ other[:3].T).abs()
+        torch.testing.assert_close(overlap, torch.eye(3).double(), atol=1e-3, rtol=0)
+
+
+def test_a_singular_value_that_overtakes_the_first_is_not_overlooked():
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(16, 16, dtype=torch.float64)).Q for _ in range(2))
+    values = torch.linspace(1.0, 0.1, 16, dtype=torch.float64)
+    matrix = left @ torch.diag(values) @ right
+    # Converged: the pair that will overtake is at right angles to the leading one, exactly.
+    u, v = left.T[:4], right[:4]
+    for step in range(30):
+        values[2] += 0.01  # from 0.88 to 1.18, by steps as a training takes them
+        matrix = left @ torch.diag(values) @ right
+        u, v, _ = power_iteration(rows_of(matrix), rows_of(matrix.T), u, v, tolerance=1e-3)
+        found = float(u[0] @ matrix @ v[0])
+        assert found == pytest.approx(float(values.max()), rel=2e-3), step
 
 
 def test_the_zero_map_has_norm_zero_and_no_nan():
     matrix = torch.zeros(3, 3)
-    u, v, _ = power_iteration(matrix.mv, matrix.mv, torch.eye(3)[0], torch.eye(3)[1])
-    assert float(u @ matrix @ v) == 0.0
+    u, v, _ = power_iteration(rows_of(matrix), rows_of(matrix), torch.eye(3)[:1], torch.eye(3)[1:2])
+    assert float(u @ matrix @ v.T) == 0.0
