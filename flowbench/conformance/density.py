@@ -11,7 +11,7 @@ from flowbench.conformance.roundtrip import LOG_DET_TOLERANCE
 
 INTEGRAL_TOLERANCE = 1e-3
 
-GRIDS = (200, 400, 800, 1600)
+GRIDS = (200, 400, 800, 1600, 3200)
 """Points a side, tried until two in a row agree."""
 
 SAMPLES = 2**14
