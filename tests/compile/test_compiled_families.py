@@ -38,8 +38,9 @@ def test_family(subject, programs):
         )
         return model
 
-    if why_not(subject.build(), TrainingSpec()):
-        pytest.skip("steps of this variant run uncompiled")
+    if why_not(subject.build(), TrainingSpec()):  # steps of this variant run uncompiled, and say so
+        assert "direction = generative" in subject.name
+        return
     results = check(replace(subject, build=build), CHECKED)
     assert [result for result in results if result.failed] == []
     assert {result.check for result in results if result.verdict == "passed"} == set(CHECKED)
