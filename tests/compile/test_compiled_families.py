@@ -17,12 +17,15 @@ from flowbench.training.compiled import why_not
 
 pytestmark = pytest.mark.compile
 
+SHAPES = ((1,), (3,), (1, 4, 4), (1, 5, 5))
+"""One of each kind: a program of another size of the same kind is made alike."""
+
 SUBJECTS = [
     subject
     for name in FAMILIES
     for kind in EVENT_SHAPES
     for subject in family_subjects(name, kind)
-    if subject.scale == 1.0
+    if subject.scale == 1.0 and subject.event_shape in SHAPES
 ]
 CHECKED = ("encode log-det", "log-dets cancel", "sample log_prob")
 
