@@ -49,15 +49,12 @@ class CompiledTerms:
         if self.why_eager:
             return log_prob_terms(self.flow, x, context)
         from torch._dynamo.exc import TorchDynamoException
-        from torch._functorch import config
 
         for layer in self.flow.bijections():
             if isinstance(layer, ResidualBlock):
                 layer.draw_ahead()
         try:
-            # The backward program is made here too: in the backward pass it is too late to go back.
-            with config.patch(force_non_lazy_backward_lowering=True):
-                base_log_prob, log_det = self._compiled(self.flow, x, context)
+            base_log_prob, log_det = self._programmed(x, context)
         except TorchDynamoException as error:
             self._run_eager(f"torch cannot compile this flow ({_first_line(error)})")
             return log_prob_terms(self.flow, x, context)
@@ -70,6 +67,24 @@ class CompiledTerms:
     def label(self) -> str:
         """What the record says of how steps ran."""
         return f"no: {self.why_eager}" if self.why_eager else "yes"
+
+    def _programmed(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the terms by the compiled program, which is made where there is none yet."""
+        from torch._dynamo.exc import BackendCompilerFailed
+        from torch._functorch import config
+        from torch._inductor.utils import fresh_cache
+
+        # The backward program is made here too: in the backward pass it is too late to go back.
+        with config.patch(force_non_lazy_backward_lowering=True):
+            try:
+                return self._compiled(self.flow, x, context)
+            except BackendCompilerFailed as error:
+                if not isinstance(error.inner_exception, ImportError):
+                    raise
+        # A process that was killed while compiling left half a file in the cache, for good.
+        torch.compiler.reset()
+        with fresh_cache(), config.patch(force_non_lazy_backward_lowering=True):
+            return self._compiled(self.flow, x, context)
 
     def _run_eager(self, reason: str) -> None:
         self.why_eager = reason

@@ -80,6 +80,20 @@ def test_two_compiled_ranks_have_the_losses_of_one_process(data, family, table, 
     assert one[1].result().labels["compiled"] == "no"
 
 
+def test_half_a_program_in_the_cache_is_made_again(table, runs_home, tmp_path):
+    # As a compiler leaves it that was killed.
+    cache = tmp_path / "cache"
+    for name in ("one", "two"):
+        run = new_attempt(name, small_spec(table, {"name": "planar", "depth": 2}, compile=True))
+        process = start_trial(*run, TORCHINDUCTOR_CACHE_DIR=str(cache))
+        assert process.wait(timeout=500) == 0, run[1].log.read_text()
+        assert run[1].result().labels["compiled"] == "yes"
+        programs = list(cache.rglob("*.main.so"))
+        assert programs
+        for program in programs:
+            program.write_bytes(program.read_bytes()[:100])
+
+
 def test_the_command_trains_compiled(table, runs_home):
     overrides = ["family.name=planar", "family.depth=2", f"data.path={table}"]
     overrides += ["training.max_epochs=2", "training.batch_size=31", "training.compile=true"]
