@@ -55,8 +55,9 @@ def test_two_drivers_do_forty_trials_each_exactly_once(postgres, database, tmp_p
 def test_what_a_killed_driver_ran_is_taken_over_while_postgres_comes_and_goes(
     postgres, database, tmp_path, drive
 ):
-    long = {"budget": {"unit": "epochs", "per_trial": 60, "trials": 4}}
-    file = sweep_file(tmp_path, trials=4, families=("nice",), **long)
+    # Seconds, not epochs: on a quick machine too the first driver has a trial to be killed over.
+    long = {"budget": {"unit": "device_seconds", "per_trial": 6, "trials": 6}}
+    file = sweep_file(tmp_path, trials=6, families=("nice",), **long)
     drivers = [drive("run", file) for _ in range(2)]
     wait_for(home(), 1, *drivers)
     postgres.restart(away=2.0)
