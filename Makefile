@@ -39,9 +39,7 @@ test-compile: install  ## trainings by torch.compile; needs a C++ compiler: abou
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m compile
 
 test-integration: install integration-packages  ## on real services that the tests start and stop
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/integration -m integration || { \
-	  echo "a fault may have found nothing left to hit: what failed is tried once more"; \
-	  OMP_NUM_THREADS=1 $(BIN)/pytest tests/integration -m integration --last-failed; }
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/integration -m integration
 
 SERVICES := postgresql slurm-wlm munge
 integration-packages:  ## installs what is missing of Debian's database and batch system

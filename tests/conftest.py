@@ -4,6 +4,7 @@ import signal
 
 import pytest
 from full_record import full_record
+from small_runs import write_table
 from synthetic_record import demo_record, hostile_record
 
 
@@ -38,3 +39,16 @@ def full_uri(tmp_path_factory):
 def hostile_uri(tmp_path_factory):
     """A record whose every name is an attack on the page, the table or the paper."""
     return hostile_record(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """A small table, for runs of a second or two."""
+    return write_table(tmp_path_factory.mktemp("table") / "table.npy")
+
+
+@pytest.fixture
+def runs_home(tmp_path, monkeypatch):
+    """A home of the test's own, which programs that it starts share."""
+    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "runs"))
+    return tmp_path / "runs"

@@ -1,22 +1,11 @@
 import pytest
 import torch
-from small_runs import new_attempt, write_table
+from small_runs import new_attempt
 
 from flowbench.data.module import open_data
 from flowbench.families.registry import create
 from flowbench.training.fit import fit
 from flowbench.training.placement import dtype
-
-
-@pytest.fixture(scope="session")
-def table(tmp_path_factory):
-    return write_table(tmp_path_factory.mktemp("table") / "table.npy")
-
-
-@pytest.fixture
-def runs_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLOWBENCH_HOME", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 @pytest.fixture
