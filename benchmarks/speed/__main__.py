@@ -90,11 +90,11 @@ def write(tables: list[Table]) -> None:
     """Write the figures, the page, and what is drawn of them."""
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     records = {table.name: table.records() for table in tables}
-    FIGURES.write_text(json.dumps(records, indent=1) + "\\n", encoding="utf-8")
+    FIGURES.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     draw(next(table for table in tables if table.name == "memory"), FIGURES.parent / "memory.svg")
-    sections = "\\n\\n".join(table.markdown() for table in tables)
+    sections = "\n\n".join(table.markdown() for table in tables)
     picture = "![Peak memory of a training step against depth](memory.svg)"
-    page = f"# Speed in figures\\n\\nBy `make bench`.\\n\\n{sections}\\n\\n{picture}\\n"
+    page = f"# Speed in figures\n\nBy `make bench`.\n\n{sections}\n\n{picture}\n"
     FIGURES.with_suffix(".md").write_text(page, encoding="utf-8")
 
 

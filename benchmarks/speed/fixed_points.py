@@ -10,14 +10,14 @@ from torch import Tensor
 from benchmarks.speed.checkpoint import architecture, digits, trained
 from benchmarks.speed.race import interleaved
 from benchmarks.tables import Cell, Table
-from flowbench.networks.contractive import Contractive, contractive_mlp, fixed_weights
+from flowbench.networks.contractive import Contractive, contractive_mlp
 from flowbench.networks.lipschitz import SpectralLayer
-from flowbench.numerics.fixed_point import solve_residual
+from flowbench.numerics.fixed_point import MEMORY, solve_residual
 
 LIPSCHITZ = (0.5, 0.7, 0.9, 0.97, 0.99)
 TOLERANCE = 1e-5
 """Certified, relative to the size of x."""
-MEMORIES = {"plain": 0, "Anderson(5)": 5}
+MEMORIES = {"plain": 0, f"Anderson({MEMORY})": MEMORY}
 MOST = 5000
 
 
@@ -28,7 +28,7 @@ def fixed_points(quick: bool = False) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for lipschitz in LIPSCHITZ[:2] if quick else LIPSCHITZ:
         branch = stretched(next(source.blocks()).branch, lipschitz)
-        with torch.no_grad(), fixed_weights(branch):
+        with torch.no_grad():
             rows += _compared(branch, x, lipschitz, rounds=5 if quick else 15)
     columns = ("L", "method", "iterations, mean", "most", "most a priori", "a batch, ms",
                "largest error")  # fmt: skip
@@ -58,7 +58,9 @@ def _compared(
     branch: Contractive, x: Tensor, lipschitz: float, rounds: int
 ) -> list[tuple[Cell, ...]]:
     y = x + branch(x)
-    solve = partial(solve_residual, branch, y, lipschitz, tolerance=TOLERANCE, max_iterations=MOST)
+    solve = partial(
+        solve_residual, branch.frozen(), y, lipschitz, tolerance=TOLERANCE, max_iterations=MOST
+    )
     calls = {name: partial(solve, memory=memory) for name, memory in MEMORIES.items()}
     taken = interleaved(calls, rounds=rounds, seconds=10.0)
     first_step = branch(y).norm(dim=1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.precision import full_precision, widened
-from flowbench.networks.contractive import fixed_weights, jacobian_norms
+from flowbench.networks.contractive import jacobian_norms
 from flowbench.networks.lipschitz import JacobianProduct, LipschitzLayer, SpectralLayer
 from flowbench.numerics.determinant import jacobian, log_det_residual
 from flowbench.numerics.fixed_point import solve_residual, with_implicit_gradient
@@ -248,14 +248,13 @@ class ResidualBlock(Bijection):
 
     def _solve(self, z: Tensor) -> Tensor:
         """Return x with x + g(x) = z, differentiable in z and in the branch's parameters."""
-        with torch.no_grad(), fixed_weights(self.branch):
-            x, self.convergence = solve_residual(
-                self.branch,
-                z,
-                self.lipschitz,
-                tolerance=self.tolerance,
-                max_iterations=self.max_iterations,
-            )
+        x, self.convergence = solve_residual(
+            self.branch.frozen(),
+            z.detach(),
+            self.lipschitz,
+            tolerance=self.tolerance,
+            max_iterations=self.max_iterations,
+        )
         if self.strict and self.convergence.unconverged:
             raise RuntimeError(
                 f"{self.convergence.unconverged} of {len(z)} samples did not converge in "

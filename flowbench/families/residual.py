@@ -154,10 +154,7 @@ class Residual(Flow):
 
     @torch.no_grad()
     def _branch_inputs(self, x: Tensor) -> list[Tensor]:
-        """Return where each block's branch stands when `x` is encoded.
-
-        A branch that is inverted on the way is called many times; its last call is at the root.
-        """
+        """Return where each block's branch stands when `x` is encoded."""
         inputs: dict[nn.Module, Tensor] = {}
 
         def note(branch: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -166,7 +163,9 @@ class Residual(Flow):
         branches = [block.branch for block in self.blocks()]
         hooks = [branch.register_forward_pre_hook(note) for branch in branches]
         try:
-            self.flow.encode_map(self.preprocess.encode_map(x))
+            z = self.flow.encode_map(self.preprocess.encode_map(x))
+            if len(inputs) < len(branches):  # Blocks that encode by an inverse: on the way back.
+                self.flow.decode_map(z)
         finally:
             for hook in hooks:
                 hook.remove()

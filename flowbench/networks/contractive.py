@@ -1,14 +1,14 @@
 """Networks of a Lipschitz constant below one: the branch g of a residual block x + g(x)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Callable
+from functools import reduce
+from itertools import pairwise, zip_longest
 from math import prod
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import elu, softplus
+from torch.nn.functional import elu, silu, softplus
 
 from flowbench.networks.lipschitz import (
     JacobianProduct,
@@ -33,6 +33,10 @@ class Elementwise(LipschitzLayer):
     def linearise(self, x: Tensor) -> tuple[Tensor, JacobianProduct]:
         y, slope = self.value_and_slope(x)
         return y, lambda tangents: slope * tangents
+
+    def factors(self) -> tuple[float | Tensor, Callable[[Tensor], Tensor], float | Tensor]:
+        """Return b, f and a such that the activation is ``a f(b x)`` and f is fast."""
+        return 1.0, self, 1.0
 
 
 class LipSwish(Elementwise):
@@ -60,6 +64,10 @@ class LipSwish(Elementwise):
         shrunk = gate / 1.1
         return x * shrunk, shrunk * (1 + scaled * (1 - gate))
 
+    def factors(self) -> tuple[float | Tensor, Callable[[Tensor], Tensor], float | Tensor]:
+        beta = softplus(self.raw_beta)
+        return beta, silu, 1 / (1.1 * beta)
+
 
 class ELU(Elementwise):
     r""":math:`x` above zero, :math:`e^x - 1` below."""
@@ -86,7 +94,10 @@ ACTIVATIONS: dict[Activation, type[Elementwise]] = {"lipswish": LipSwish, "elu":
 
 
 class Contractive(LipschitzLayer):
-    """Lipschitz layers in a row; the constant of the whole is at most the product of theirs."""
+    """Linear maps and activations in turn, a map first and last.
+
+    The Lipschitz constant of the whole is at most the product of theirs.
+    """
 
     def __init__(self, layers: list[LipschitzLayer]) -> None:
         super().__init__()
@@ -115,6 +126,23 @@ class Contractive(LipschitzLayer):
             return tangents
 
         return x, through_all
+
+    @torch.no_grad()
+    def frozen(self) -> Callable[[Tensor], Tensor]:
+        """Return the network at its present parameters, without gradient, faster than itself.
+
+        Bounded weights are computed once, and the activations' factors are folded into them.
+        """
+        calls: list[Callable[[Tensor], Tensor]] = []
+        owed: float | Tensor = 1.0
+        for layer, following in zip_longest(self.sequence, self.sequence[1:]):
+            if isinstance(layer, SpectralLayer):
+                asked = following.factors()[0] if isinstance(following, Elementwise) else 1.0
+                calls.append(layer.frozen(owed, asked))
+            elif isinstance(layer, Elementwise):
+                _, fast, owed = layer.factors()
+                calls.append(fast)
+        return lambda x: reduce(lambda given, call: call(given), calls, x)
 
     def norm_bound(self) -> float:
         return prod(layer.norm_bound() for layer in self.sequence)
@@ -152,22 +180,6 @@ def contractive_conv(
         conv = LipschitzConv2d(width_in, width_out, kernel, (size[0], size[1]), share)
         layers += [conv, ACTIVATIONS[activation]()]
     return Contractive(layers[:-1])
-
-
-@contextmanager
-def fixed_weights(network: nn.Module) -> Iterator[None]:
-    """Compute each bounded weight once for all calls inside: a solver makes dozens of them.
-
-    For use without gradients, while no parameter changes.
-    """
-    layers = [module for module in network.modules() if isinstance(module, SpectralLayer)]
-    for layer in layers:
-        layer.fix_weight()
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.release_weight()
 
 
 def jacobian_norms(branch: LipschitzLayer, x: Tensor, iterations: int = 30) -> Tensor:

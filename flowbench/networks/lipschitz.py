@@ -35,6 +35,10 @@ class LipschitzLayer(nn.Module):
         """Return the output at ``x``, ``(N, *event)``, and the product with the Jacobian there."""
         raise NotImplementedError
 
+    def frozen(self) -> Callable[[Tensor], Tensor]:
+        """Return the layer at its present parameters, without gradient, for many calls."""
+        return self
+
     def norm_bound(self) -> float:
         """Return a certified upper bound of the layer's Lipschitz constant as it stands."""
         return self.lipschitz
@@ -71,7 +75,6 @@ class SpectralLayer(LipschitzLayer):
         self.lipschitz = lipschitz
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
-        self._fixed: Tensor | None = None
         self.register_load_state_dict_post_hook(_restore_after_load)  # type: ignore[no-untyped-call]
 
     def _start(self, u_shape: tuple[int, ...], v_shape: tuple[int, ...]) -> None:
@@ -91,6 +94,10 @@ class SpectralLayer(LipschitzLayer):
         """Return the linear map of `weight` on a batch of events, and its adjoint."""
         raise NotImplementedError
 
+    def affine(self, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the map of `weight` on a batch of events, plus a bias."""
+        raise NotImplementedError
+
     @property
     def norm(self) -> Tensor:
         """The estimated norm of the raw weight, differentiable in it."""
@@ -98,20 +105,20 @@ class SpectralLayer(LipschitzLayer):
 
     def bounded_weight(self) -> Tensor:
         """Return the weight, scaled down to norm `lipschitz` where it is above."""
-        if self._fixed is not None:
-            return self._fixed
+        return self.weight * self._share
+
+    @property
+    def _share(self) -> Tensor:
+        """Which part of the weight its bound allows; 1 where it is within."""
         # max(norm, c), not min(c / norm, 1): the latter's gradient is NaN for a zero weight.
-        return self.weight * (self.lipschitz / self.norm.clamp(min=self.lipschitz))
+        return self.lipschitz / self.norm.clamp(min=self.lipschitz)
 
     @torch.no_grad()
-    def fix_weight(self) -> None:
-        """Keep the present bounded weight, without gradient, until `release_weight`."""
-        self._fixed = None
-        self._fixed = self.bounded_weight()
-
-    def release_weight(self) -> None:
-        """Go back to computing the bounded weight at each call."""
-        self._fixed = None
+    def frozen(
+        self, before: float | Tensor = 1.0, after: float | Tensor = 1.0
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the layer at its present parameters, of ``before * x`` and times ``after``."""
+        return self.affine(self.weight * (self._share * before * after), self.bias * after)
 
     @torch.no_grad()
     def restore(self, tolerance: float, *, advance: bool = False) -> None:
@@ -156,6 +163,9 @@ class LipschitzLinear(SpectralLayer):
 
     def maps(self, weight: Tensor) -> tuple[LinearMap, LinearMap]:
         return lambda v: linear(v, weight), lambda u: linear(u, weight.t())
+
+    def affine(self, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda x: linear(x, weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.bounded_weight(), self.bias)
@@ -208,6 +218,9 @@ class LipschitzConv2d(SpectralLayer):
 
     def maps(self, weight: Tensor) -> tuple[LinearMap, LinearMap]:
         return convolution(weight, self.padding)
+
+    def affine(self, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda x: conv2d(x, weight, bias, padding=self.padding)
 
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(x, self.bounded_weight(), self.bias, padding=self.padding)

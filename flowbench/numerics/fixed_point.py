@@ -1,6 +1,8 @@
 """Solving x + g(x) = y for a contraction g, with a certified error."""
 
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +12,13 @@ from flowbench.numerics.convergence import Convergence
 ROUNDING = 8.0
 """Round-off of one residual, in units of eps times the size of what enters it."""
 
-PLAIN_STEPS = 8
-"""Steps before acceleration begins. It saves few of the first ones, and its own small systems cost
-as much as an evaluation: on a trained flow of 64 dimensions it pays beyond ten steps only."""
+MEMORY = 2
+"""Secants that acceleration combines: on trained flows more of them save no evaluation, and each
+costs eight passes over the batch."""
+
+UNWATCHED = 4
+"""Plain steps before residuals are looked at: hardly any sample is done so early, and acceleration
+has little to combine."""
 
 
 @torch.no_grad()
@@ -23,64 +29,75 @@ def solve_residual(
     *,
     tolerance: float = 0.0,
     max_iterations: int = 500,
-    memory: int = 5,
+    memory: int = MEMORY,
 ) -> tuple[Tensor, Convergence]:
     r"""Solve :math:`x + g(x) = y` sample by sample.
 
     For any iterate x with residual :math:`r = y - x - g(x)`, Banach's bound says that the solution
-    lies within :math:`|r| / (1 - L)` of x in the 2-norm; for plain iteration, x' = y - g(x), r is
-    the step. So the iterates may come from anywhere: here from `PLAIN_STEPS` plain steps, and then
-    from Anderson acceleration (Walker and Ni 2011, "Anderson acceleration for fixed-point
-    iterations", problem 2.3), which falls back to a plain step, and forgets, for each sample whose
-    residual has not fallen. A sample stops, and stays as it is, once the bound meets its tolerance.
+    lies within :math:`L |r| / (1 - L)` of :math:`x + r = y - g(x)`, a plain step, in the 2-norm. So
+    the iterates may come from anywhere: here from Anderson acceleration (Walker and Ni 2011,
+    "Anderson acceleration for fixed-point iterations", problem 2.3), which falls back to a plain
+    step, and forgets, for each sample whose residual has not fallen. A sample stops, with that
+    plain step as its last, once the bound meets its tolerance.
 
     Args:
         g: acts on each sample of ``(N, *event)`` by itself and is Lipschitz with constant L < 1.
         y: ``(N, *event)``.
         lipschitz: L.
         tolerance: largest error relative to the size of x; never asked below the round-off of
-            the residual, ``8 eps (|x| + |g(x)|) / (1 - L)``.
+            the residual, ``8 eps (|x| + |y|) / (1 - L)``, which the bound includes.
         max_iterations: evaluations of g before a sample is given up.
         memory: how many earlier steps the acceleration combines; 0 gives plain iteration.
 
     Returns:
-        The best iterate of each sample, and how the solve ended: evaluations of g, whether the
-        bound met the tolerance, and the bound itself.
+        What a plain step makes of the best iterate of each sample, and how the solve ended:
+        evaluations of g, whether the bound met the tolerance, and the bound itself.
     """
     n, shape, gap = len(y), y.shape, 1.0 - lipschitz
     target = y.flatten(1)
-    eps = ROUNDING * torch.finfo(y.dtype).eps
-    history = _History(target, min(memory, target.shape[1]))
-
-    x = best = target
-    best_residual = torch.zeros_like(target)
+    eps, asked = ROUNDING * torch.finfo(y.dtype).eps, target.norm(dim=1)
+    secants = _Secants(min(memory, target.shape[1]))
+    found = target.clone()
     error = target.new_full((n,), torch.inf)
-    iterations = torch.zeros(n, dtype=torch.int64, device=y.device)
-    converged = torch.zeros(n, dtype=torch.bool, device=y.device)
-    hopeless = ~target.isfinite().all(1)
-    for done in range(max_iterations):
-        image = g(x.reshape(shape)).flatten(1)
-        residual = target - x - image
-        size = x.norm(dim=1)
-        bound = residual.norm(dim=1) / gap
-        better = (bound < error) & ~converged
-        accelerated = memory > 0 and done >= PLAIN_STEPS
-        if accelerated:
-            history.add(x, residual, better)
+    iterations = torch.full((n,), max_iterations, device=y.device)
+    sought = target.isfinite().all(1)
 
-        best = torch.where(better[:, None], x, best)
-        best_residual = torch.where(better[:, None], residual, best_residual)
-        error = torch.where(better, bound, error)
-        iterations += ~converged
-        rounding = eps * (size + image.norm(dim=1)) / gap
-        converged |= better & (bound <= torch.maximum(tolerance * size, rounding))
-        if bool((converged | hopeless).all()):
-            break
-        # From the best iterate a plain step always lowers the residual, by the factor L.
-        x = best + best_residual
-        if accelerated:
-            x = x - history.correction(best_residual)
-    return best.reshape(shape), Convergence(iterations, converged, error)
+    x = target
+    unwatched = min(UNWATCHED, max_iterations - 1)
+    for _ in range(unwatched):
+        x = target - g(x.reshape(shape)).flatten(1)
+    best = _Iterate(x, torch.zeros_like(x), error, error)
+    worse = torch.zeros_like(sought)
+    for done in range(unwatched + 1, max_iterations + 1):
+        residual = target - x - g(x.reshape(shape)).flatten(1)
+        tried = _Iterate(x, residual, residual.norm(dim=1), x.norm(dim=1))
+        if done > unwatched + 1:
+            secants.add(tried.x - best.x, tried.residual - best.residual)
+        worse, fell_back = sought & ~(tried.norm < best.norm), worse
+        any_worse = bool(worse.any())
+        if any_worse:
+            secants.forget(worse)
+            tried = tried.replaced(worse, best)
+        best = tried
+
+        floor = rounding = eps * (asked + best.size)
+        if any_worse:
+            # A plain step that gains nothing has met round-off, 1 / (1 - L) times as large in it.
+            floor = torch.where(worse & fell_back, rounding / gap, rounding)
+        allowed = torch.maximum(tolerance * gap * best.size - rounding, floor)
+        arrived = sought & (lipschitz * best.norm <= allowed)
+        if arrived.any():
+            found[arrived] = (best.x + best.residual)[arrived]
+            error = torch.where(arrived, (lipschitz * best.norm + rounding) / gap, error)
+            iterations = torch.where(arrived, done, iterations)
+            sought = sought & ~arrived
+            if not sought.any():
+                break
+        x = secants.step(best.x, best.residual)
+    converged = error.isfinite()
+    found[sought] = (best.x + best.residual)[sought]
+    error = torch.where(sought, (lipschitz * best.norm + rounding) / gap, error)
+    return found.reshape(shape), Convergence(iterations, converged, error)
 
 
 def with_implicit_gradient(
@@ -119,40 +136,59 @@ def with_implicit_gradient(
     return x.detach() + (step - step.detach())
 
 
-class _History:
+class _Iterate(NamedTuple):
+    """Where each sample stands: x and its residual, ``(N, D)``, and the norms of both."""
+
+    x: Tensor
+    residual: Tensor
+    norm: Tensor
+    size: Tensor
+
+    def replaced(self, samples: Tensor, other: "_Iterate") -> "_Iterate":
+        """Return it with some samples, ``(N,)`` of bool, taken from another."""
+        return _Iterate(
+            *(
+                torch.where(samples if mine.dim() == 1 else samples[:, None], theirs, mine)
+                for mine, theirs in zip(self, other, strict=True)
+            )
+        )
+
+
+class _Secants:
     """The last few steps of each sample, which Anderson acceleration combines.
 
-    Each is kept as the change of x and the change of the residual, divided by the latter's norm
-    (successive steps shrink geometrically, and the least-squares problem would be badly scaled).
+    Of each step, the change of the residual and what takes that change out of a plain step; made
+    orthonormal as they come (Gram and Schmidt), so that combining them solves no system.
     """
 
-    def __init__(self, target: Tensor, memory: int) -> None:
-        self.memory = memory
-        self.moves = target.new_zeros(len(target), memory, target.shape[1])
-        self.changes = torch.zeros_like(self.moves)
-        self.last: tuple[Tensor, Tensor] | None = None
-        self.count = 0
+    def __init__(self, memory: int) -> None:
+        self.pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=memory)
 
-    def add(self, x: Tensor, residual: Tensor, better: Tensor) -> None:
-        """Take in an evaluation; a sample that it did not improve forgets what it had."""
-        if self.last is not None:
-            move, change = x - self.last[0], residual - self.last[1]
-            norm = change.norm(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-            slot = self.count % self.memory
-            self.moves[:, slot], self.changes[:, slot] = move / norm, change / norm
-            self.moves *= better[:, None, None]
-            self.changes *= better[:, None, None]
-            self.count += 1
-        self.last = x, residual
+    def add(self, move: Tensor, change: Tensor) -> None:
+        """Take in a step of x, ``(N, D)``, and the change of the residual that it brought."""
+        if self.pairs.maxlen == 0:
+            return
+        correction = move.add_(change)
+        for unit, known in self.pairs:
+            share = _dot(unit, change)
+            change.addcmul_(share, unit, value=-1)
+            correction.addcmul_(share, known, value=-1)
+        scale = change.norm(dim=1, keepdim=True).clamp_(min=torch.finfo(move.dtype).tiny)
+        self.pairs.append((change.div_(scale), correction.div_(scale)))
 
-    def correction(self, residual: Tensor) -> Tensor:
-        """Return what acceleration subtracts from the plain step at this residual."""
-        if not self.count:
-            return torch.zeros_like(residual)
-        gram = self.changes @ self.changes.mT
-        # Forgotten steps are rows of zeros; the ridge makes their share zero.
-        ridge = 10 * torch.finfo(gram.dtype).eps
-        gram.diagonal(dim1=1, dim2=2).add_(ridge)
-        share = torch.linalg.solve(gram, self.changes @ residual[:, :, None])
-        correction: Tensor = (share.mT @ (self.moves + self.changes))[:, 0]
-        return correction
+    def forget(self, samples: Tensor) -> None:
+        """Let samples, ``(N,)`` of bool, take a plain step next."""
+        for pair in self.pairs:
+            for vectors in pair:
+                vectors[samples] = 0.0
+
+    def step(self, x: Tensor, residual: Tensor) -> Tensor:
+        """Return the next iterate after x, whose residual is given."""
+        following = x + residual
+        for unit, correction in self.pairs:
+            following.addcmul_(_dot(unit, residual), correction, value=-1)
+        return following
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(1, keepdim=True)

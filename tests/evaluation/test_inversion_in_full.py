@@ -157,9 +157,9 @@ def test_plain_iteration_contracts_at_the_rate_of_its_branch(table, monkeypatch)
         assert found["inversion/contraction"] == pytest.approx(rate, rel=1e-3)
         y = held_out(table)[:64].double()
         z = y + y @ torch.as_tensor(rotation(rate)).T
-        # After n evaluations the iterate has moved n - 1 times, from z on.
+        # After n evaluations the iterate has moved n times, from z on.
         for n in (1, 2, 5, 10, 20):
-            errors = torch.linalg.matrix_power(-torch.as_tensor(rotation(rate)), n - 1)
+            errors = torch.linalg.matrix_power(-torch.as_tensor(rotation(rate)), n)
             expected = ((z - y) @ errors.T).abs().amax(1)
             assert found[f"inversion/iterations/{n}/max"] == pytest.approx(
                 float(expected.max()), rel=1e-6, abs=1e-12

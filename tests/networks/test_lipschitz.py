@@ -11,7 +11,6 @@ from flowbench.networks.contractive import (
     Contractive,
     contractive_conv,
     contractive_mlp,
-    fixed_weights,
     jacobian_norms,
 )
 from flowbench.networks.lipschitz import LipschitzConv2d, LipschitzLinear, SpectralLayer
@@ -204,12 +203,21 @@ def test_bound_is_shared_by_the_linear_maps_and_holds_for_the_whole(build, shape
     assert max(exact) <= min(network.norm_bound(), 0.9 * (1 + 1e-3))
 
 
-def test_fixed_weights_give_the_same_map_and_are_let_go():
-    network = contractive_mlp(3, (8,), 0.9, "elu").eval()
-    x = torch.randn(4, 3)
+@pytest.mark.parametrize("activation", ["lipswish", "elu", "tanh"])
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_frozen_network_is_the_same_map_and_follows_no_further_change(kind, activation):
+    if kind == "mlp":
+        network, x = contractive_mlp(3, (8, 5), 0.9, activation), torch.randn(4, 3)
+    else:
+        network, x = contractive_conv((2, 4, 5), (6, 3), 0.9, activation), torch.randn(4, 2, 4, 5)
+    network, x = network.double(), x.double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    network.eval()
     expected = network(x).detach()
-    with torch.no_grad(), fixed_weights(network):
-        torch.testing.assert_close(network(x), expected, rtol=0, atol=0)
-    next(network.parameters()).data.zero_()
-    assert not torch.allclose(network(x), expected)
-    assert network(x).requires_grad
+    frozen = network.frozen()
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    torch.testing.assert_close(frozen(x), expected, rtol=1e-12, atol=1e-13)
+    assert not frozen(x).requires_grad
