@@ -18,6 +18,7 @@ from benchmarks.speed.log_det_cost import exponents, log_det_cost
 from benchmarks.speed.memory_depth import draw, memory_depth
 from benchmarks.speed.probes import probes
 from benchmarks.speed.residual import residual
+from benchmarks.speed.reversible_step import reversible_step
 from benchmarks.speed.sampling_cost import sampling_cost
 from benchmarks.speed.table import COLUMNS, Effort, rows
 from benchmarks.tables import Table, console
@@ -64,6 +65,7 @@ def measurements(quick: bool) -> dict[str, Callable[[], list[Table]]]:
         "cost of sampling": lambda: [sampling_cost(quick)],
         "fixed points": lambda: [fixed_points(quick)],
         "probes": lambda: [probes(quick)],
+        "activations computed again": lambda: [reversible_step(quick)],
         "memory": lambda: [memory_depth(quick)],
     }
 

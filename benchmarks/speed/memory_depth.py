@@ -34,26 +34,21 @@ def memory_depth(quick: bool = False) -> Table:
             rows.append((title, float(depth), kept, _peak(flow, x)))
     columns = ("work", "depth", KEPT, AGAIN)
     note = (
-        "Most bytes that tensors held at once in forward and backward pass, beside weights and"
-        " batch. Gradients are part of both: they grow with depth as weights do."
+        "Most bytes that tensors held at once in forward and backward pass, beside weights, batch"
+        " and the gradients themselves."
     )
     return Table("memory", "Peak memory of a gradient", columns, rows, note)
 
 
 def _peak(flow: Flow, x: torch.Tensor) -> float:
     flow.train()
+    parameters = [parameter for parameter in flow.parameters() if parameter.requires_grad]
+    gradients = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
 
-    def gradient() -> None:
-        flow.zero_grad()
-        (-flow(x).mean()).backward()
+    def gradient() -> object:
+        return torch.autograd.grad(flow(x).mean(), parameters)
 
-    gradient()
-
-    # The gradients stay, and are written to again: only activations are counted.
-    def again() -> None:
-        (-flow(x).mean()).backward()
-
-    return peak_memory_of(again, torch.device("cpu")) / MIB
+    return (peak_memory_of(gradient, torch.device("cpu")) - gradients) / MIB
 
 
 def draw(table: Table, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,8 @@ from flowbench.errors import InputError
 from flowbench.numerics.convergence import Convergence
 from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
 
-
-class Recomputed(NamedTuple):
-    """What `Bijection.recompute` makes of a latent.
-
-    Attributes:
-        x: the input, found again, without gradient.
-        leaf: the tensor whose gradient is that of `x`.
-        z: the latent computed from `x`, in a graph that begins at `leaf`.
-        log_det: of encoding, ``(N,)``, in the same graph.
-    """
-
-    x: Tensor
-    leaf: Tensor
-    z: Tensor
-    log_det: Tensor
+if TYPE_CHECKING:
+    from flowbench.bijections.reversible import BackwardPass
 
 
 class Bijection(nn.Module):
@@ -78,22 +65,31 @@ class Bijection(nn.Module):
     def pieces(self) -> list[Bijection]:
         """The layers that this one is made of, from data to base, where it only runs them in turn.
 
-        Reversible backpropagation recomputes them one at a time.
+        Reversible backpropagation takes them one at a time.
         """
         return [self]
 
     def encode_noting(
         self, x: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Encode, and note numbers, a few a sample, that spare `recompute` solving an equation."""
+        """Encode, and note numbers, a few a sample, that spare `pull_back` solving an equation."""
         return *self.encode(x, context), None
 
-    def recompute(self, z: Tensor, context: Tensor | None, note: Tensor | None) -> Recomputed:
-        """Find the input that `encode_noting` took to ``z``, and encode it again with gradients."""
-        with torch.no_grad():
-            x = self.decode_map(z, context)
-        leaf = x.detach().requires_grad_()
-        return Recomputed(x, leaf, *self.encode(leaf, context))
+    def pull_back(self, at: BackwardPass, context: Tensor | None, note: Tensor | None) -> None:
+        """Find the input that `encode_noting` took to a latent, and pull gradients back to it.
+
+        Args:
+            at: stands at the latent, and moves on to the input.
+            context: that of `encode_noting`.
+            note: what `encode_noting` noted.
+        """
+        with at.graph():
+            with torch.no_grad():
+                x = self.decode_map(at.z, context)
+            leaf = x.detach().requires_grad_()
+            z, log_det = self.encode(leaf, context)
+        outputs = [(z, at.grad), (log_det, at.grad_log_det)]
+        at.move(x, at.pull(outputs, leaf, self, context))
 
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set parameters that depend on data (actnorm) from a batch at this layer's input.

@@ -6,8 +6,9 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from flowbench.bijections.base import Bijection, Recomputed
+from flowbench.bijections.base import Bijection
 from flowbench.bijections.precision import widened
+from flowbench.bijections.reversible import BackwardPass
 from flowbench.bijections.splits import Split
 from flowbench.networks.conv import ConvNet
 from flowbench.networks.mlp import MLP
@@ -17,8 +18,8 @@ from flowbench.numerics.bounded import soft_bound
 CouplingKind = Literal["additive", "affine"]
 ConditionerKind = Literal["plain", "residual"]
 Conditioner = MLP | ConvNet | ResidualMLP | ResidualConvNet
-LogScales = tuple[list[Tensor], list[Tensor]]
-"""Of the couplings that move the first part, and of those that move the second."""
+LogScales = list[Tensor | None]
+"""Sums over the couplings that move the first part, and over those that move the second."""
 
 ADDITIVE_START = 0.1
 """Factor on the initial weights of an additive coupling's last layer. With zeros it would sit on
@@ -60,19 +61,37 @@ class PartwiseBijection(Bijection):
         if not self.takes_context:
             self.refuse_context(context)
         parts = list(self.split.parts(x))
-        log_scales: LogScales = ([], [])
+        log_scales: LogScales = [None, None]
         for coupling in reversed(self.sequence) if decoding else self.sequence:
             move = coupling.decode_part if decoding else coupling.encode_part
             i = coupling.split.moved
             parts[i], log_scale = move(parts[i], parts[1 - i], context)
             if log_scale is not None:
-                log_scales[i].append(log_scale)
+                before = log_scales[i]
+                log_scales[i] = log_scale if before is None else before + log_scale
         return self.split.join(*parts), log_scales
+
+    def pull_back(self, at: BackwardPass, context: Tensor | None, note: Tensor | None) -> None:
+        parts, grads = list(self.split.parts(at.z)), list(self.split.parts(at.grad))
+        grad_log_det = at.grad_log_det.reshape(-1, *[1] * (parts[0].dim() - 1))
+        for coupling in reversed(self.sequence):
+            i = coupling.split.moved
+            # The copied part is in z as it was in x: one run of the conditioner serves both ways.
+            copied = parts[1 - i].detach().requires_grad_()
+            with at.graph():
+                log_scale, shift = coupling.amounts(copied, context)
+            outputs = [(shift, grads[i])]
+            parts[i] = _moved_back(parts[i], log_scale, shift).detach()
+            if log_scale is not None:
+                grads[i] = grads[i] * log_scale.detach().exp()
+                outputs.append((log_scale, torch.addcmul(grad_log_det, grads[i], parts[i])))
+            grads[1 - i] = grads[1 - i] + at.pull(outputs, copied, coupling, context)
+        at.move(self.split.join(*parts), self.split.join(*grads))
 
 
 def _summed(x: Tensor, log_scales: LogScales) -> Tensor:
-    """Add up each part's log-scales, and sum them over the event once, ``(N,)``."""
-    sums = [sum(each[1:], each[0]).flatten(1).sum(1) for each in log_scales if each]
+    """Sum each part's log-scales over the event, ``(N,)``."""
+    sums = [each.flatten(1).sum(1) for each in log_scales if each is not None]
     return sum(sums[1:], sums[0]) if sums else x.new_zeros(len(x))
 
 
@@ -112,20 +131,6 @@ class Coupling(PartwiseBijection):
         log_scale, shift = self.amounts(copied, context)
         return _moved_back(moved, log_scale, shift), log_scale
 
-    def recompute(self, z: Tensor, context: Tensor | None, note: Tensor | None) -> Recomputed:
-        # The copied part is in z as it was in x: one run of the conditioner serves both ways.
-        leaf = z.detach().requires_grad_()
-        parts = list(self.split.parts(leaf))
-        i = self.split.moved
-        log_scale, shift = self.amounts(parts[1 - i], context)
-        with torch.no_grad():
-            found = _moved_back(parts[i], log_scale, shift)
-        x = self.split.join(*(found if k == i else part.detach() for k, part in enumerate(parts)))
-        # The value of `found`, exactly, with the leaf's gradient.
-        parts[i] = _moved(found + (parts[i] - parts[i].detach()), log_scale, shift)
-        log_scales: LogScales = ([], [] if log_scale is None else [log_scale])
-        return Recomputed(x, leaf, self.split.join(*parts), _summed(leaf, log_scales))
-
 
 def _moved(x: Tensor, log_scale: Tensor | None, shift: Tensor) -> Tensor:
     if log_scale is None:
@@ -156,10 +161,6 @@ class CouplingStack(PartwiseBijection):
     @property
     def sequence(self) -> list[Coupling]:
         return cast("list[Coupling]", list(self.couplings))
-
-    @property
-    def pieces(self) -> list[Bijection]:
-        return list(self.sequence)
 
 
 class AdditiveCoupling(Coupling):

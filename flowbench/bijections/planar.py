@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from flowbench.bijections.base import Bijection, Recomputed
+from flowbench.bijections.base import Bijection
 from flowbench.bijections.kept import Kept
 from flowbench.bijections.precision import full_precision, widened
+from flowbench.bijections.reversible import BackwardPass
 from flowbench.numerics.implicit import scalar_root
 from flowbench.numerics.monotone import ACTIVATIONS
 from flowbench.spec.vocabulary import InverseLabel
@@ -78,12 +79,25 @@ class Planar(Bijection):
         z, alpha, p = self._encode(x, context)
         return z, torch.log1p(p * self.activation.slope(alpha)), alpha
 
-    def recompute(self, z: Tensor, context: Tensor | None, note: Tensor | None) -> Recomputed:
+    def pull_back(self, at: BackwardPass, context: Tensor | None, note: Tensor | None) -> None:
         assert note is not None
-        with torch.no_grad():
-            x = z - self.activation.value(note)[:, None] * self.constrained()[0]
-        leaf = x.detach().requires_grad_()
-        return Recomputed(x, leaf, *self.encode(leaf, context))
+        alpha = note.detach().requires_grad_()
+        with torch.enable_grad(), full_precision(at.z):
+            u_hat, p = self.constrained()
+            height = self.activation.value(alpha)
+            log_det = torch.log1p(p * self.activation.slope(alpha))
+        # What runs over all coordinates is written out: a graph would run it twice.
+        moved = height.detach()
+        x = torch.addcmul(at.z, moved[:, None], u_hat.detach(), value=-1)
+        outputs = [
+            (height, at.grad @ u_hat.detach()),
+            (u_hat, moved @ at.grad),
+            (log_det, at.grad_log_det),
+        ]
+        grad_alpha = at.pull(outputs, alpha, self, context)
+        at.count(self.w, grad_alpha @ x)
+        at.count(self.b, grad_alpha.sum())
+        at.move(x, torch.addcmul(at.grad, grad_alpha[:, None], self.w))
 
     def after_step(self) -> None:
         self._kept.clear()

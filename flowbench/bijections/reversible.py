@@ -7,8 +7,8 @@ their number; a coupling runs its conditioner once more, and not twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -93,29 +93,78 @@ class _Encode(torch.autograd.Function):
     def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
         # Looking at the parameters saved makes autograd refuse those that were written to since.
         x, z, *_ = ctx.saved_tensors
-        totals: dict[Tensor, Tensor] = {}
+        at = BackwardPass(z, grad_z, grad_log_det, ctx.autocast)
         for (layer, given), note in reversed(list(zip(ctx.steps, ctx.notes, strict=True))):
-            wanted = [p for p in layer.parameters() if p.requires_grad]
-            if given is not None and given.requires_grad:
-                wanted.append(given)
-            with torch.enable_grad(), ctx.autocast:
-                found, leaf, again, log_det = layer.recompute(z, given, note)
-            outputs = [(again, grad_z), (log_det, grad_log_det)]
-            attached = [(output, grad) for output, grad in outputs if output.requires_grad]
-            grad_z, *others = torch.autograd.grad(
-                [output for output, _ in attached],
-                [leaf, *wanted],
-                [grad for _, grad in attached],
-                allow_unused=True,
-            )
-            for tensor, grad in zip(wanted, others, strict=True):
-                if grad is not None:
-                    totals[tensor] = totals[tensor] + grad if tensor in totals else grad
-            z = found
-        ctx.reconstruction.compare(x, z)
-        grads = [totals.get(parameter) for parameter in _trained(ctx.steps)]
-        grad_context = None if ctx.context is None else totals.get(ctx.context)
-        return None, None, grad_z, grad_context, *grads
+            layer.pull_back(at, given, note)
+        ctx.reconstruction.compare(x, at.z)
+        grads = [at.totals.get(parameter) for parameter in _trained(ctx.steps)]
+        grad_context = None if ctx.context is None else at.totals.get(ctx.context)
+        return None, None, at.grad, grad_context, *grads
+
+
+class BackwardPass:
+    """Where a backward pass stands on its way from the latent to the data.
+
+    Attributes:
+        z: what the next layer has put out, found again, ``(N, *event_shape)``.
+        grad: the gradient at `z`.
+        grad_log_det: the gradient of each layer's log-determinant, ``(N,)``.
+        totals: gradients of parameters and of the context so far.
+    """
+
+    def __init__(
+        self, z: Tensor, grad: Tensor, grad_log_det: Tensor, autocast: AbstractContextManager[None]
+    ) -> None:
+        self.z, self.grad, self.grad_log_det = z, grad, grad_log_det
+        self.totals: dict[Tensor, Tensor] = {}
+        self._autocast = autocast
+
+    @contextmanager
+    def graph(self) -> Iterator[None]:
+        """Compute as the forward pass did, in a graph."""
+        with torch.enable_grad(), self._autocast:
+            yield
+
+    def pull(
+        self,
+        outputs: Sequence[tuple[Tensor, Tensor]],
+        leaf: Tensor,
+        layer: Bijection,
+        context: Tensor | None,
+    ) -> Tensor:
+        """Pull gradients from outputs to a leaf, and count those of a layer's parameters.
+
+        Args:
+            outputs: with the gradient of each.
+            leaf: where the graph begins.
+            layer: whose parameters take part.
+            context: takes part too, if it wants a gradient.
+
+        Returns:
+            The gradient at `leaf`.
+        """
+        wanted: list[Tensor] = [p for p in layer.parameters() if p.requires_grad]
+        if context is not None and context.requires_grad:
+            wanted.append(context)
+        attached = [(output, grad) for output, grad in outputs if output.requires_grad]
+        grad, *others = torch.autograd.grad(
+            [output for output, _ in attached],
+            [leaf, *wanted],
+            [grad for _, grad in attached],
+            allow_unused=True,
+        )
+        for tensor, other in zip(wanted, others, strict=True):
+            if other is not None:
+                self.count(tensor, other)
+        return torch.zeros_like(leaf) if grad is None else grad
+
+    def count(self, tensor: Tensor, grad: Tensor) -> None:
+        """Add to the gradient of a parameter or of the context."""
+        self.totals[tensor] = self.totals[tensor] + grad if tensor in self.totals else grad
+
+    def move(self, x: Tensor, grad: Tensor) -> None:
+        """Go on to a layer's input, and to the gradient there."""
+        self.z, self.grad = x, grad
 
 
 def _trained(steps: Steps) -> list[Tensor]:
