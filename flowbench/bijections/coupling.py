@@ -1,6 +1,7 @@
 """Coupling layers: one part of the event moves, by an amount that the other part decides."""
 
 from collections.abc import Sequence
+from math import log
 from typing import Literal, cast
 
 import torch
@@ -19,7 +20,10 @@ CouplingKind = Literal["additive", "affine"]
 ConditionerKind = Literal["plain", "residual"]
 Conditioner = MLP | ConvNet | ResidualMLP | ResidualConvNet
 LogScales = list[Tensor | None]
-"""Sums over the couplings that move the first part, and over those that move the second."""
+"""Sums over the couplings that move the first part, and over those that move the second; to base 2,
+for torch's exp2 takes a third of the time of its exp on a CPU."""
+
+LN_2 = log(2)
 
 ADDITIVE_START = 0.1
 """Factor on the initial weights of an additive coupling's last layer. With zeros it would sit on
@@ -83,16 +87,17 @@ class PartwiseBijection(Bijection):
             outputs = [(shift, grads[i])]
             parts[i] = _moved_back(parts[i], log_scale, shift).detach()
             if log_scale is not None:
-                grads[i] = grads[i] * log_scale.detach().exp()
-                outputs.append((log_scale, torch.addcmul(grad_log_det, grads[i], parts[i])))
+                grads[i] = grads[i] * log_scale.detach().exp2()
+                grad_log_scale = torch.addcmul(grad_log_det, grads[i], parts[i])
+                outputs.append((log_scale, LN_2 * grad_log_scale))
             grads[1 - i] = grads[1 - i] + at.pull(outputs, copied, coupling, context)
         at.move(self.split.join(*parts), self.split.join(*grads))
 
 
 def _summed(x: Tensor, log_scales: LogScales) -> Tensor:
-    """Sum each part's log-scales over the event, ``(N,)``."""
+    """Sum each part's log-scales over the event, ``(N,)``, to base e."""
     sums = [each.flatten(1).sum(1) for each in log_scales if each is not None]
-    return sum(sums[1:], sums[0]) if sums else x.new_zeros(len(x))
+    return LN_2 * sum(sums[1:], sums[0]) if sums else x.new_zeros(len(x))
 
 
 class Coupling(PartwiseBijection):
@@ -114,7 +119,7 @@ class Coupling(PartwiseBijection):
         return [self]
 
     def amounts(self, copied: Tensor, context: Tensor | None) -> tuple[Tensor | None, Tensor]:
-        """Return the log-scales, None for none, and the shifts of the moved part."""
+        """Return the log-scales to base 2, None for none, and the shifts of the moved part."""
         raise NotImplementedError
 
     def encode_part(
@@ -135,13 +140,13 @@ class Coupling(PartwiseBijection):
 def _moved(x: Tensor, log_scale: Tensor | None, shift: Tensor) -> Tensor:
     if log_scale is None:
         return x + shift
-    return torch.addcmul(shift, x, log_scale.exp())
+    return torch.addcmul(shift, x, log_scale.exp2())
 
 
 def _moved_back(z: Tensor, log_scale: Tensor | None, shift: Tensor) -> Tensor:
     if log_scale is None:
         return z - shift
-    return (z - shift) / log_scale.exp()
+    return (z - shift) / log_scale.exp2()
 
 
 class CouplingStack(PartwiseBijection):
@@ -192,7 +197,7 @@ class AffineCoupling(Coupling):
     def amounts(self, copied: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         # Under autocast the network runs in half precision; what it decides is used in float32.
         raw, shift = widened(self.conditioner(copied, context)).chunk(2, 1)
-        return soft_bound(raw, self.scale_bound), shift
+        return soft_bound(raw, self.scale_bound, LN_2), shift
 
 
 def make_conditioner(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from flowbench.bijections.residual import ResidualBlock
 from flowbench.data.module import FlowData
-from flowbench.evaluation.matched import adjustable, tolerance
+from flowbench.evaluation.inversion import Solves
+from flowbench.evaluation.matched import adjustable, loosest, tolerance
 from flowbench.evaluation.measuring import in_double, measuring, place
 from flowbench.families.flow import Flow
 from flowbench.metrics.inversion import largest_error
@@ -20,6 +21,9 @@ from flowbench.spec.vocabulary import Split
 
 POINTS = 64
 """Held-out points behind the curve: its largest and its middle error."""
+
+ERROR = 1e-5
+"""At which the evaluations of a fixed point are counted."""
 
 ROUND_OFF = 1e3 * torch.finfo(torch.float64).eps
 """Error, relative to the largest coordinate, below which the curve no longer falls."""
@@ -64,6 +68,44 @@ def measure_iterations(
     if rate is not None:
         found["contraction"] = rate
     return {f"inversion/{name}": value for name, value in found.items()}
+
+
+def measure_evaluations(
+    flow: Flow, data: FlowData, split: Split, *, points: int = POINTS
+) -> dict[str, float]:
+    """Return `inversion/evaluations_{mean,max}_at_1e-5`: of the branch, for one fixed point.
+
+    At the loosest tolerance with which x->z->x errs by no more than 1e-5 anywhere, in flow
+    coordinates and float64; nothing for flows without fixed points, or that never get there.
+
+    Args:
+        flow: a model that can encode and decode.
+        data: the data set it was trained on.
+        split: which part.
+        points: how many held-out points.
+    """
+    if not adjustable(flow):
+        return {}
+    exact = in_double(flow)
+    batch = next(data.batches(split, points)).to(place(flow)[0])
+    context = None if batch.context is None else batch.context.double()
+    with measuring(exact):
+        y = exact.preprocess.encode_map(batch.x.double())
+
+        def error_at(setting: float) -> float:
+            with tolerance(exact, setting):
+                back = exact.flow.decode_map(exact.flow.encode_map(y, context), context)
+            return float(largest_error(y, back).max())
+
+        if error_at(loosest(error_at, ERROR)) > ERROR:
+            return {}
+    solves = Solves()
+    solves.add(exact)
+    found = solves.metrics()
+    return {
+        f"inversion/evaluations_{name}_at_1e-5": found[f"iterations_{name}"]
+        for name in ("mean", "max")
+    }
 
 
 def contraction(errors: dict[int, float], floor: float) -> float | None:

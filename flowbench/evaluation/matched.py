@@ -88,12 +88,12 @@ def prepare_pools(
 
     if not adjustable(flow):
         return [Pool(z, rows, error_at(None), None) for _ in targets]
-    loosest = [_loosest(error_at, target) for target in targets]
-    return [Pool(z, rows, error_at(setting), setting) for setting in loosest]
+    settings = [loosest(error_at, target) for target in targets]
+    return [Pool(z, rows, error_at(setting), setting) for setting in settings]
 
 
-def _loosest(error_at: Callable[[float], float], target: float) -> float:
-    """Return the loosest tolerance whose error meets the target; 0 where none does."""
+def loosest(error_at: Callable[[float], float], target: float) -> float:
+    """Return the loosest of `TOLERANCES` whose error meets the target; 0 where none does."""
     if error_at(0.0) > target:
         return 0.0
     # The error falls with the tolerance: halve the interval between what fails and what meets.

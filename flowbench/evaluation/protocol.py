@@ -12,6 +12,7 @@ from flowbench.evaluation.calibration import latent_calibration
 from flowbench.evaluation.importance import importance_weighted, refusal
 from flowbench.evaluation.inversion import measure_inversion
 from flowbench.evaluation.inversion_in_full import measure_inversion_in_full
+from flowbench.evaluation.iterations import measure_evaluations
 from flowbench.evaluation.likelihood import draws_needed, measure_likelihood, score_draws
 from flowbench.evaluation.measuring import held_out_context, place
 from flowbench.evaluation.result import Evaluation
@@ -72,6 +73,7 @@ def evaluate(
             flow, data, spec.split, points=spec.inversion_points, batch_size=spec.batch_size
         )
         found |= Evaluation(inversion)
+        found |= Evaluation(measure_evaluations(flow, data, spec.split))
         if full:
             say("inversion in full")
             found |= measure_inversion_in_full(flow, data, spec)

@@ -159,7 +159,7 @@ def _hyperparameters(frame: Frame, rows: pd.DataFrame) -> Iterator[Picture]:
     if data["lipschitz"].nunique() > 1:
         yield Picture(
             "lipschitz-map", "Lipschitz constant and depth",
-            "Validation bits/dim of every finished trial; dark is better.",
+            "Every finished trial, on validation points; dark is low, which is better.",
             data, lipschitz_map.lipschitz_map_figure(data), static.lipschitz_map_static(data),
         )  # fmt: skip
     data = split_comparison.split_comparison_data(frame.runs, rows)

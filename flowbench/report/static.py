@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from flowbench.report.figures.layout import MEASURES, SMALLEST
 from flowbench.report.figures.likelihood import shown_baselines
-from flowbench.report.figures.lipschitz_map import lipschitz_ticks
+from flowbench.report.figures.lipschitz_map import lipschitz_ticks, panels
 from flowbench.report.figures.trade_off import labels_above
 from flowbench.report.figures.trials import gap
 from flowbench.report.theme import looks
@@ -109,21 +109,24 @@ def learning_curves_static(data: pd.DataFrame) -> Figure:
 
 
 def lipschitz_map_static(data: pd.DataFrame) -> Figure:
-    """Draw `lipschitz_map_data`: a square a place, coloured by bits/dim."""
+    """Draw `lipschitz_map_data`: a panel a measure, a square a place."""
+    drawn = panels(data)
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(6.4, 3.8)
+        figure = Figure(figsize=(max(6.4, 3.4 * len(drawn)), 3.8), layout="constrained")
+        rows = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
         places = data["lipschitz"].map(gap)
-        drawn = axes.scatter(
-            places, data["depth"], c=data["bits_per_dim"], cmap="viridis", marker="s", s=130,
-            edgecolors="#808890", linewidths=0.6,
-        )  # fmt: skip
         ticks = lipschitz_ticks(data)
-        axes.set_xticks([gap(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("Lipschitz bound L of a block (even in log(1 - L))")
-        axes.set_ylabel("depth (blocks)")
-        axes.margins(0.08)
-        figure.colorbar(drawn, ax=axes, label="validation bits/dim")
+        for axes, (title, values) in zip(rows, drawn.items(), strict=True):
+            squares = axes.scatter(
+                places, data["depth"], c=values, cmap="viridis", marker="s", s=130,
+                edgecolors="#808890", linewidths=0.6,
+            )  # fmt: skip
+            axes.set_xticks([gap(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlabel("Lipschitz bound L of a block")
+            axes.margins(0.08)
+            figure.colorbar(squares, ax=axes, label=title, location="top")
+        rows[0].set_ylabel("depth (blocks)")
     return figure
 
 

@@ -93,6 +93,11 @@ METRICS = (
     Metric("inversion/exact_share", "", "integer points that come back exactly"),
     Metric("inversion/points", "", "held-out points that made the round trip"),
     Metric("inversion/{iterations_mean,iterations_max}", "", "of one iterative solve"),
+    Metric(
+        "inversion/evaluations_{mean,max}_at_1e-5", "",
+        "of a branch, for one fixed point, at the loosest tolerance with which no held-out point"
+        " errs by more than 1e-5 after x->z->x (float64)",
+    ),
     Metric("inversion/unconverged", "", "samples that an iterative solve gave up on"),
     Metric(
         f"inversion/{{flow,data}}/{{xzx,zxz}}/{QUANTILES}_float64", "",

@@ -1,4 +1,5 @@
 from functools import partial
+from math import log
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from planted import Affine, Faulty, Linear, OneBlock
 from flowbench.bijections import residual
 from flowbench.evaluation.inputs import FAR, out_of_distribution
 from flowbench.evaluation.inversion_in_full import measure_inversion_in_full
-from flowbench.evaluation.iterations import contraction, measure_iterations
+from flowbench.evaluation.iterations import contraction, measure_evaluations, measure_iterations
 from flowbench.evaluation.jacobian import measure_jacobian
 from flowbench.evaluation.passes import measure_passes
 from flowbench.evaluation.unseen import measure_unseen
@@ -164,6 +165,20 @@ def test_plain_iteration_contracts_at_the_rate_of_its_branch(table, monkeypatch)
             assert found[f"inversion/iterations/{n}/max"] == pytest.approx(
                 float(expected.max()), rel=1e-6, abs=1e-12
             )
+
+
+def test_evaluations_to_an_error_are_those_of_the_branchs_rate(table, monkeypatch):
+    monkeypatch.setattr(residual, "solve_residual", partial(solve_residual, memory=0))
+    for rate in (0.5, 0.8):
+        flow = OneBlock(table, rotation(rate), lipschitz=0.9)
+        found = measure_evaluations(flow, table, "validation")
+        y = held_out(table)[:64].double()
+        first = float((y @ torch.as_tensor(rotation(rate)).T).abs().max())
+        fewest = log(1e-5 / first) / log(rate)
+        # Tolerances are half a decade apart, and what is certified is no more than the error.
+        assert fewest <= found["inversion/evaluations_max_at_1e-5"] <= fewest + log(0.1) / log(rate)
+        mean = found["inversion/evaluations_mean_at_1e-5"]
+        assert 1 < mean <= found["inversion/evaluations_max_at_1e-5"]
 
 
 def test_acceleration_is_no_slower_than_the_bound_of_the_branch(table, flow_for):

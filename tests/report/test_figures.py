@@ -10,7 +10,7 @@ from full_record import SPLITS, TRIALS
 from synthetic_record import FAMILIES, Record, RecordedRun
 
 from flowbench.report.contents import contents
-from flowbench.report.figures.lipschitz_map import lipschitz_map_figure
+from flowbench.report.figures.lipschitz_map import lipschitz_map_figure, panels
 from flowbench.report.figures.parallel_coordinates import (
     parallel_coordinates_data,
     parallel_coordinates_figure,
@@ -95,9 +95,23 @@ def test_the_lipschitz_map_has_a_place_for_each_constant_and_depth(picture, tria
         data["bits_per_dim"], known.mean(), check_names=False, check_like=True
     )
     assert data["runs"].sum() == TRIALS
-    (trace,) = json.loads(lipschitz_map_figure(data.reset_index()).to_json())["data"]
-    places = sorted(set(np.round(decoded(trace["x"]), 6)))
-    assert places == pytest.approx([-np.log10(1 - bound) for bound in (0.5, 0.9, 0.97)])
+    for trace in json.loads(lipschitz_map_figure(data.reset_index()).to_json())["data"]:
+        places = sorted(set(np.round(decoded(trace["x"]), 6)))
+        assert places == pytest.approx([-np.log10(1 - bound) for bound in (0.5, 0.9, 0.97)])
+
+
+def test_the_lipschitz_map_has_a_panel_for_each_measure_that_every_place_has():
+    data = pd.DataFrame({
+        "family": "residual", "lipschitz": [0.5, 0.9], "depth": [4.0, 8.0],
+        "bits_per_dim": [2.2, 2.1], "runs": [1, 1], "excess": [0.2, 0.1],
+        "evaluations": [6.0, np.nan], "inversion_error": [1e-6, 0.0],
+    })  # fmt: skip
+    error = "log10 of the inversion error"
+    assert list(panels(data)) == ["excess over the entropy (nats)", error]
+    assert panels(data)[error].tolist() == pytest.approx([-6.0, -16.0])
+    assert list(panels(data.drop(columns="excess"))) == ["validation bits/dim", error]
+    drawn = json.loads(lipschitz_map_figure(data).to_json())["data"]
+    assert [trace["marker"]["colorbar"]["title"]["text"] for trace in drawn] == list(panels(data))
 
 
 def test_the_split_comparison_has_every_trial_and_the_best_of_each_split(picture, trials):

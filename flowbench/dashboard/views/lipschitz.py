@@ -15,8 +15,8 @@ def _pictures(seen: Seen, rows: pd.DataFrame) -> list[Picture]:
     return [
         Picture(
             "lipschitz-map", "Lipschitz constant and depth",
-            "Validation bits/dim of every finished trial; dark is better. Trials of one place are"
-            " averaged.",
+            "Every finished trial, on validation points; dark is low, which is better. Trials of"
+            " one place are averaged.",
             data, lipschitz_map_figure, wide=True,
         )
     ]  # fmt: skip
