@@ -159,15 +159,17 @@ def _hyperparameters(frame: Frame, rows: pd.DataFrame) -> Iterator[Picture]:
     if data["lipschitz"].nunique() > 1:
         yield Picture(
             "lipschitz-map", "Lipschitz constant and depth",
-            "Every finished trial, on validation points; dark is low, which is better.",
+            "Every finished trial, on validation points; dark is low, which is better."
+            " Evaluations: of a block's branch, for its inverse.",
             data, lipschitz_map.lipschitz_map_figure(data), static.lipschitz_map_static(data),
+            wide=True,
         )  # fmt: skip
     data = split_comparison.split_comparison_data(frame.runs, rows)
     if len(data):
         yield Picture(
             "splits", "Coupling splits",
             "Every finished trial; the best of each split is large. Trials differ in more than the"
-            " split.",
+            " split; one part: couplings that never move the first.",
             data, split_comparison.split_comparison_figure(data),
         )  # fmt: skip
     data = excess_against_depth.excess_against_depth_data(frame.runs, rows)

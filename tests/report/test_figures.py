@@ -9,12 +9,14 @@ import pytest
 from full_record import SPLITS, TRIALS
 from synthetic_record import FAMILIES, Record, RecordedRun
 
+from flowbench.compare.runs import PROTOCOL
 from flowbench.report.contents import contents
 from flowbench.report.figures.lipschitz_map import lipschitz_map_figure, panels
 from flowbench.report.figures.parallel_coordinates import (
     parallel_coordinates_data,
     parallel_coordinates_figure,
 )
+from flowbench.report.figures.split_comparison import split_comparison_data
 from flowbench.report.figures.trials import (
     MOST_DRAWN,
     finished_trials,
@@ -106,12 +108,23 @@ def test_the_lipschitz_map_has_a_panel_for_each_measure_that_every_place_has():
         "bits_per_dim": [2.2, 2.1], "runs": [1, 1], "excess": [0.2, 0.1],
         "evaluations": [6.0, np.nan], "inversion_error": [1e-6, 0.0],
     })  # fmt: skip
-    error = "log10 of the inversion error"
-    assert list(panels(data)) == ["excess over the entropy (nats)", error]
+    error = "log10 inversion error"
+    assert list(panels(data)) == ["excess (nats)", error]
     assert panels(data)[error].tolist() == pytest.approx([-6.0, -16.0])
-    assert list(panels(data.drop(columns="excess"))) == ["validation bits/dim", error]
+    assert list(panels(data.drop(columns="excess"))) == ["bits/dim", error]
     drawn = json.loads(lipschitz_map_figure(data).to_json())["data"]
     assert [trace["marker"]["colorbar"]["title"]["text"] for trace in drawn] == list(panels(data))
+
+
+def test_a_split_that_never_moves_one_part_is_another_split():
+    runs = pd.DataFrame({
+        "family": "nice", "run": ["a", "b", "c"], "val/bits_per_dim": [2.1, 2.4, 2.2],
+        "param.family.split": ["half", "half", "parity"], "stage": "tune", "measures": "",
+        "param.family.alternate": ["True", "False", None], "outcome": "completed",
+    } | dict.fromkeys(PROTOCOL, "same"))  # fmt: skip
+    data = split_comparison_data(runs, runs[PROTOCOL])
+    assert data["split"].tolist() == ["half", "half, one part", "parity"]
+    assert data["best"].all()
 
 
 def test_the_split_comparison_has_every_trial_and_the_best_of_each_split(picture, trials):

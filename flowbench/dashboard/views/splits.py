@@ -16,7 +16,8 @@ def _pictures(seen: Seen, rows: pd.DataFrame) -> list[Picture]:
         Picture(
             "splits", "Coupling splits",
             "Every finished trial; the best of each split is large. Trials differ in more than the"
-            " split. A click on a dot opens its run.",
+            " split; one part: couplings that never move the first. A click on a dot opens its"
+            " run.",
             data, split_comparison_figure, places=("split", "bits_per_dim"), wide=True,
         )
     ]  # fmt: skip

@@ -16,10 +16,10 @@ MEASURES = {
     "inversion_error": "inversion/flow/xzx/max",
 }
 PANELS = {
-    "excess": "excess over the entropy (nats)",
-    "bits_per_dim": "validation bits/dim",
-    "evaluations": "evaluations a block, to 1e-5",
-    "inversion_error": "log10 of the inversion error",
+    "excess": "excess (nats)",
+    "bits_per_dim": "bits/dim",
+    "evaluations": "evaluations to 1e-5",
+    "inversion_error": "log10 inversion error",
 }
 
 
@@ -82,7 +82,7 @@ def lipschitz_map_figure(data: pd.DataFrame) -> go.Figure:
         )  # fmt: skip
     ticks = lipschitz_ticks(data)
     figure.update_xaxes(
-        title={"text": "Lipschitz bound L of a block", "font": {"size": 13}},
+        title={"text": "Lipschitz bound L", "font": {"size": 13}}, tickangle=0,
         tickvals=[gap(tick) for tick in ticks], ticktext=[f"{tick:g}" for tick in ticks],
     )  # fmt: skip
     figure.update_yaxes(dtick=max(1, round(data["depth"].max() / 8)))

@@ -4,18 +4,25 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from flowbench.report.figures.layout import finished, text
-from flowbench.report.figures.trials import MERIT, finished_trials, thinned, with_parameter
+from flowbench.report.figures.trials import MERIT, PREFIX, finished_trials, thinned, with_parameter
 from flowbench.report.theme import looks
+
+ALTERNATE = PREFIX + "family.alternate"
 
 
 def split_comparison_data(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return `family split bits_per_dim run best`, of families that were tried with several splits.
+
+    A split whose couplings never move the first part counts as another one.
 
     Args:
         runs: all runs.
         rows: the data set's rows of the leaderboard.
     """
     trials = with_parameter(finished_trials(runs, rows), "family.split")
+    if ALTERNATE in trials:
+        fixed = trials[ALTERNATE] == "False"
+        trials["split"] = trials["split"].where(~fixed, trials["split"] + ", one part")
     data = trials[["family", "split", MERIT, "run"]].rename(columns={MERIT: "bits_per_dim"})
     tried = data.groupby("family")["split"].transform("nunique")
     data = data[tried > 1].sort_values(["family", "split", "bits_per_dim"], ignore_index=True)
