@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import exp, log
 
@@ -48,17 +48,12 @@ def measure_iterations(
     """
     if not adjustable(flow):
         return {}
-    exact = in_double(flow)
-    device = place(flow)[0]
-    batch = next(data.batches(split, points)).to(device)
-    context = None if batch.context is None else batch.context.double()
+    exact, y, errors_now = _round_trips(flow, data, split, points)
     curve: dict[int, Tensor] = {}
-    with measuring(exact), tolerance(exact, 0.0):
-        y = exact.preprocess.encode_map(batch.x.double())
+    with tolerance(exact, 0.0):
         for n in ITERATIONS:
             with _cut_off(exact, n):
-                back = exact.flow.decode_map(exact.flow.encode_map(y, context), context)
-            curve[n] = largest_error(y, back)
+                curve[n] = errors_now()
     found = {"iterations/points": float(len(y))}
     for n, errors in curve.items():
         found[f"iterations/{n}/max"] = float(errors.max())
@@ -86,19 +81,14 @@ def measure_evaluations(
     """
     if not adjustable(flow):
         return {}
-    exact = in_double(flow)
-    batch = next(data.batches(split, points)).to(place(flow)[0])
-    context = None if batch.context is None else batch.context.double()
-    with measuring(exact):
-        y = exact.preprocess.encode_map(batch.x.double())
+    exact, _, errors_now = _round_trips(flow, data, split, points)
 
-        def error_at(setting: float) -> float:
-            with tolerance(exact, setting):
-                back = exact.flow.decode_map(exact.flow.encode_map(y, context), context)
-            return float(largest_error(y, back).max())
+    def error_at(setting: float) -> float:
+        with tolerance(exact, setting):
+            return float(errors_now().max())
 
-        if error_at(loosest(error_at, ERROR)) > ERROR:
-            return {}
+    if error_at(loosest(error_at, ERROR)) > ERROR:
+        return {}
     solves = Solves()
     solves.add(exact)
     found = solves.metrics()
@@ -106,6 +96,24 @@ def measure_evaluations(
         f"inversion/evaluations_{name}_at_1e-5": found[f"iterations_{name}"]
         for name in ("mean", "max")
     }
+
+
+def _round_trips(
+    flow: Flow, data: FlowData, split: Split, points: int
+) -> tuple[Flow, Tensor, Callable[[], Tensor]]:
+    """Return the float64 copy, points in flow coordinates, and their errors after x->z->x."""
+    exact = in_double(flow)
+    batch = next(data.batches(split, points)).to(place(flow)[0])
+    context = None if batch.context is None else batch.context.double()
+    with measuring(exact):
+        y = exact.preprocess.encode_map(batch.x.double())
+
+    def errors() -> Tensor:
+        with measuring(exact):
+            back = exact.flow.decode_map(exact.flow.encode_map(y, context), context)
+        return largest_error(y, back)
+
+    return exact, y, errors
 
 
 def contraction(errors: dict[int, float], floor: float) -> float | None:
