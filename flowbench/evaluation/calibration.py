@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import SEED, measuring, place, rows_at_once
+from flowbench.evaluation.measuring import SEED, measuring, place
 from flowbench.families.bases import Base, LogisticBase, NormalBase
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow

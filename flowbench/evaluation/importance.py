@@ -6,9 +6,10 @@ from math import log
 
 import torch
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
 from flowbench.evaluation.likelihood import Scores, estimator_variance
-from flowbench.evaluation.measuring import SEED, measuring, place, rows_at_once
+from flowbench.evaluation.measuring import SEED, measuring, place
 from flowbench.evaluation.result import Evaluation
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import measuring, place, rows_at_once, seeded, within
+from flowbench.evaluation.measuring import measuring, place, seeded, within
 from flowbench.families.flow import Flow
 from flowbench.families.foreign import ForeignFlow
 from flowbench.metrics.inversion import ExactShare, InversionError

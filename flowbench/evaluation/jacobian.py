@@ -8,13 +8,13 @@ from math import inf
 import torch
 from torch import Tensor
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
 from flowbench.evaluation.measuring import (
     SEED,
     in_double,
     measuring,
     place,
-    rows_at_once,
     within,
 )
 from flowbench.families.flow import Flow

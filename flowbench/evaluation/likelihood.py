@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
 from flowbench.data.summary import baselines
-from flowbench.evaluation.measuring import SEED, measuring, place, rows_at_once
+from flowbench.evaluation.measuring import SEED, measuring, place
 from flowbench.families.flow import Flow
 from flowbench.metrics.bits_per_dim import BitsPerDim
 from flowbench.spec.vocabulary import SPLIT_PREFIX, Split

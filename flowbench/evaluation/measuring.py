@@ -19,10 +19,6 @@ SEED = 0
 """Keys the noise of every measurement, so that a model gives the same numbers each time."""
 
 
-ELEMENTS = 100_000
-"""Coordinates in a batch on a CPU: more (127 MNIST images) leave its caches and are slower."""
-
-
 @contextmanager
 def measuring(flow: Flow) -> Iterator[None]:
     """Hold a flow in eval mode without gradients; no product on a GPU rounds to TF32."""
@@ -41,13 +37,6 @@ def place(flow: Flow) -> tuple[torch.device, torch.dtype]:
     """Return the device and the precision that a flow computes in."""
     parameter = next(flow.parameters())
     return parameter.device, parameter.dtype
-
-
-def rows_at_once(flow: Flow, asked: int) -> int:
-    """Return how many points to handle at once, `asked` at the most; no number depends on it."""
-    if place(flow)[0].type != "cpu":
-        return asked
-    return max(1, min(asked, ELEMENTS // flow.dim))
 
 
 def within(seconds: float | None, items: Iterable[Item]) -> Iterator[Item]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
 from flowbench.evaluation.inversion import quantiles
-from flowbench.evaluation.measuring import measuring, place, rows_at_once, within
+from flowbench.evaluation.measuring import measuring, place, within
 from flowbench.families.flow import Flow
 from flowbench.metrics.inversion import InversionError
 from flowbench.spec.vocabulary import Split

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
-from flowbench.evaluation.measuring import SEED, held_out_context, measuring, place, rows_at_once
+from flowbench.evaluation.measuring import SEED, held_out_context, measuring, place
 from flowbench.families.flow import Flow
 from flowbench.spec.vocabulary import Split
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from flowbench.data.arrays import read_array
+from flowbench.data.batch import rows_at_once
 from flowbench.data.files import locate
 from flowbench.data.images import as_images, read_folder
 from flowbench.data.source import Array
 from flowbench.data.tables import read_table
 from flowbench.errors import InputError
-from flowbench.evaluation.measuring import SEED, measuring, place, rows_at_once
+from flowbench.evaluation.measuring import SEED, measuring, place
 from flowbench.evaluation.trained import Trained
 
 BATCH = 1024

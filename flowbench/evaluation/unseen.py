@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flowbench.data.batch import rows_at_once
 from flowbench.data.module import FlowData
 from flowbench.evaluation.inputs import out_of_distribution
 from flowbench.evaluation.inversion import quantiles
@@ -12,7 +13,6 @@ from flowbench.evaluation.measuring import (
     held_out_context,
     measuring,
     place,
-    rows_at_once,
     seeded,
     within,
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from flowbench.data.batch import Batch
+from flowbench.data.batch import Batch, rows_at_once
 from flowbench.families.flow import Flow
 from flowbench.metrics.bits_per_dim import BitsPerDim
 from flowbench.spec.run import TrainingSpec
@@ -196,9 +196,10 @@ class FlowModule(pl.LightningModule):
         """Add the batch's log-densities, of its first dequantization draw, to `validation`."""
         # A measure is never taken in half precision, whatever the training's is.
         with torch.autocast(self.device.type, enabled=False):
-            x = self._values(batch, 0)
-            self.flow.key_noise(self.seed, 0, batch.row)
-            self.validation.update(self(x, batch.context))
+            for part in batch.parts(rows_at_once(self.flow, len(batch))):
+                x = self._values(part, 0)
+                self.flow.key_noise(self.seed, 0, part.row)
+                self.validation.update(self(x, part.context))
 
     # Resume
 

@@ -88,3 +88,21 @@ def test_a_flow_without_encode_counts_as_one_term(table, fitted):
     for event in validations(attempt):
         assert event["train"]["train/log_det"] == 0
         assert event["train"]["train/bits_per_dim"] > 0
+
+
+def test_validation_takes_few_points_at_a_time_and_measures_the_same(table, fitted, monkeypatch):
+    spec = small_spec(table, ROULETTE, max_epochs=1)
+    sizes = []
+
+    def note(flow, inputs):
+        if not flow.training:
+            sizes.append(len(inputs[0]))
+
+    def watch(flow):
+        flow.register_forward_pre_hook(note)
+
+    (whole,) = validations(fitted(spec, "whole")[1])
+    monkeypatch.setattr("flowbench.data.batch.ELEMENTS", 12)
+    (in_parts,) = validations(fitted(spec, "in-parts", watch)[1])
+    assert sizes == [4, 4, 4, 4, 1]
+    assert in_parts["metrics"] == pytest.approx(whole["metrics"], rel=1e-5)
