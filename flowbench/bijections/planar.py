@@ -53,10 +53,10 @@ class Planar(Bijection):
     def constrained(self) -> tuple[Tensor, Tensor]:
         r"""Return :math:`\hat u`, ``(D,)``, and :math:`p = w^T \hat u`."""
         raw = self.w @ self.u
-        shift = self.eps - 1 / self.activation.max_slope + softplus(raw) - raw
+        shift = softplus(raw) - raw + (self.eps - 1 / self.activation.max_slope)
         # For w = 0 the layer is a translation, and any u will do.
-        norm = self.w.square().sum().clamp(min=torch.finfo(self.w.dtype).tiny)
-        u_hat = self.u + shift * self.w / norm
+        norm = (self.w @ self.w).clamp(min=torch.finfo(self.w.dtype).tiny)
+        u_hat = torch.addcmul(self.u, shift / norm, self.w)
         return u_hat, self.w @ u_hat
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ class Planar(Bijection):
             log_det = torch.log1p(p * self.activation.slope(alpha))
         # What runs over all coordinates is written out: a graph would run it twice.
         moved = height.detach()
-        x = torch.addcmul(at.z, moved[:, None], u_hat.detach(), value=-1)
+        x = torch.addr(at.z, moved, u_hat.detach(), alpha=-1)
         outputs = [
             (height, at.grad @ u_hat.detach()),
             (u_hat, moved @ at.grad),
@@ -97,7 +97,7 @@ class Planar(Bijection):
         grad_alpha = at.pull(outputs, alpha, self, context)
         at.count(self.w, grad_alpha @ x)
         at.count(self.b, grad_alpha.sum())
-        at.move(x, torch.addcmul(at.grad, grad_alpha[:, None], self.w))
+        at.move(x, torch.addr(at.grad, grad_alpha, self.w))
 
     def after_step(self) -> None:
         self._kept.clear()
@@ -107,13 +107,15 @@ class Planar(Bijection):
         with full_precision(x):
             x = widened(x)
             u_hat, p = self._kept.get("constrained", self.constrained)
-            alpha = x @ self.w + self.b
-            return x + self.activation.value(alpha)[:, None] * u_hat, alpha, p
+            alpha = torch.addmv(self.b, x, self.w)
+            # Its gradients are products of a matrix and a vector: nothing else of x's size.
+            return torch.addr(x, self.activation.value(alpha), u_hat), alpha, p
 
     def _decode(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         self.refuse_context(context)
         with full_precision(z):
             z = widened(z)
             u_hat, p = self._kept.get("constrained", self.constrained)
-            alpha, self.convergence = scalar_root(z @ self.w + self.b, p, self.activation)
-            return z - self.activation.value(alpha)[:, None] * u_hat, alpha, p
+            projected = torch.addmv(self.b, z, self.w)
+            alpha, self.convergence = scalar_root(projected, p, self.activation)
+            return torch.addr(z, self.activation.value(alpha), u_hat, alpha=-1), alpha, p

@@ -12,6 +12,7 @@ from flowbench.report import pictures, tables
 from flowbench.report.comparisons import Comparisons, pairs_table, tuned_table
 from flowbench.report.figures import samples
 from flowbench.report.measure_tables import measured_tables
+from flowbench.report.published import published_table
 from flowbench.report.words import statements
 from flowbench.spec.sweep import slug
 
@@ -58,6 +59,7 @@ def section(frame: Frame, rows: pd.DataFrame, number: int, compared: Comparisons
         pictures=tuple(pictures.of_data_set(frame, rows, baselines, compared.best_after)),
         tables=(
             *pairs_table(mine.pairs),
+            *published_table(rows),
             *tuned_table(mine.tuned),
             *(measured.titled for measured in measured_tables(frame, rows)),
         ),
