@@ -1,6 +1,8 @@
 """Likelihoods published for a data set, and what sets them apart from those measured here."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -128,8 +130,8 @@ def published_table(rows: pd.DataFrame) -> list[Titled]:
     return [Titled("published", "Published figures", NOTE, table, data)]
 
 
-def _here(row: dict[str, object]) -> str:
+def _here(row: Mapping[Hashable, Any]) -> str:
     if not row["split"]:
         return UNKNOWN
-    words = with_error(float(str(row["bits_per_dim"])), float(str(row["bits_per_dim_se"])))
+    words = with_error(row["bits_per_dim"], row["bits_per_dim_se"])
     return words if row["split"] == "test" else f"{words} ({row['split']})"
