@@ -23,7 +23,7 @@ def machine() -> Table:
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "load before the start": f"{os.getloadavg()[0]:.1f}",

@@ -43,14 +43,14 @@ PUBLISHED = {
         ),
         Published(
             "i-ResNet", "residual", 1.06,
-            "32 blocks a level of 32 channels, c = 0.9; a series of 10 terms in training, which is "
-            "biased; 200 epochs on four GPUs",
+            "32 blocks a level (16 in the released code) of 32 channels, c = 0.9; a series of 10 terms "
+            "in training, which is biased; 200 epochs on four GPUs",
             f"Behrmann et al. 2019; as listed by {SURVEY}",
         ),
         Published(
             "Residual Flow", "residual", 0.970,
-            "16 blocks a level of 512 channels and 4 connected ones, c = 0.98 a layer; some 300 "
-            "epochs on four GPUs",
+            "16 blocks a level of 512 channels and 4 connected ones, c = 0.98 a layer; the logit's "
+            "lambda is 1e-6 in the code and 1e-5 in the text; some 300 epochs on four GPUs",
             "Chen et al. 2019",
         ),
         Published(
@@ -65,11 +65,12 @@ PUBLISHED = {
             "Dinh, Krueger and Bengio 2014",
         ),
         Published(
-            "RealNVP", "realnvp", 3.49, "6.4 million parameters; logit of 0.05",
+            "RealNVP", "realnvp", 3.49, "6.4 million parameters; batch normalisation; trained on flipped images too",
             "Dinh, Sohl-Dickstein and Bengio 2017",
         ),
         Published(
-            "Glow", "glow", 3.35, "44.2 million parameters: three levels of 32 steps, width 512",
+            "Glow", "glow", 3.35, "44.2 million parameters: three levels of 32 steps, width 512; no logit; trained on "
+            "shifted images too",
             "Kingma and Dhariwal 2018",
         ),
         Published(
@@ -78,11 +79,11 @@ PUBLISHED = {
             f"Behrmann et al. 2019; as listed by {SURVEY}",
         ),
         Published(
-            "Residual Flow", "residual", 3.280, "25.2 million parameters; some 300 epochs on four "
-            "GPUs", "Chen et al. 2019",
+            "Residual Flow", "residual", 3.280, "25.2 million parameters; trained on flipped images too; some 300 epochs on four GPUs",
+            "Chen et al. 2019",
         ),
         Published(
-            "MAF", MAF, 4.31, "ten autoregressive layers on flat images; logit of 0.05",
+            "MAF", MAF, 4.31, "ten autoregressive layers on flat images; trained on flipped images too",
             "Papamakarios, Pavlakou and Murray 2017",
         ),
         Published("FFJORD", "", 3.40, "continuous in time, at several scales", CONTINUOUS),
@@ -90,8 +91,8 @@ PUBLISHED = {
 }  # fmt: skip
 
 NOTE = (
-    "Test bits/dim as their authors report them; nothing here was run again by FlowBench but the "
-    "column `here`. All take uniform dequantisation."
+    "Test bits/dim as published, or converted where it says so; FlowBench ran nothing of them but "
+    "what stands under `here`. All take uniform dequantisation."
 )
 
 
