@@ -47,12 +47,18 @@ def stretched(branch: torch.nn.Module, lipschitz: float) -> Contractive:
     layers = [each for each in branch.modules() if isinstance(each, SpectralLayer)]
     hidden = tuple(len(layer.weight) for layer in layers[:-1])
     made = contractive_mlp(len(layers[-1].weight), hidden, lipschitz, "lipswish").eval()
-    copies = [each for each in made.modules() if isinstance(each, SpectralLayer)]
     made.load_state_dict(branch.state_dict())
-    with torch.no_grad():
-        for layer in copies:
+    stretch(made)
+    return made
+
+
+@torch.no_grad()
+def stretch(branch: torch.nn.Module) -> None:
+    """Scale the linear maps of a branch in eval mode to the norm that its bound allows them."""
+    for layer in branch.modules():
+        if isinstance(layer, SpectralLayer):
             layer.weight.mul_(layer.lipschitz / layer.norm)
-    return made.eval()
+    branch.train().eval()  # which measures the norms again
 
 
 def _compared(

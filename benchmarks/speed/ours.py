@@ -1,5 +1,7 @@
 """FlowBench's side of a race, and the floor: what the networks alone cost."""
 
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ def flowbench(flow: Flow) -> Contestant:
 class Networks(nn.Module):
     """The conditioners alone, each at the input that it has within the flow."""
 
-    def __init__(self, networks: list[nn.Sequential], inputs: list[Tensor]) -> None:
+    def __init__(self, networks: Sequence[nn.Module], inputs: list[Tensor]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.inputs = inputs
@@ -34,8 +36,11 @@ class Networks(nn.Module):
         return [net(given) for net, given in zip(self.networks, self.inputs, strict=True)]
 
 
-def floor(flow: Flow, x: Tensor) -> Contestant:
-    """Return the networks of a coupling flow, at a batch."""
+def floors(flow: Flow, x: Tensor) -> list[Contestant]:
+    """Return the networks of a coupling flow, at a batch: as users write them, and FlowBench's own.
+
+    Its own rectify in place, and on images run pixel by pixel.
+    """
     layers = couplings(flow)
     inputs: list[Tensor] = []
     hooks = [
@@ -48,10 +53,16 @@ def floor(flow: Flow, x: Tensor) -> Contestant:
         flow.log_prob(x)
     for hook in hooks:
         hook.remove()
-    return alone([network(layer) for layer in layers], inputs)
+    own = [deepcopy(layer.conditioner) for layer in layers]
+    return [
+        alone([network(layer) for layer in layers], inputs),
+        alone(own, inputs, "FlowBench's networks alone"),
+    ]
 
 
-def alone(networks: list[nn.Sequential], inputs: list[Tensor]) -> Contestant:
+def alone(
+    networks: Sequence[nn.Module], inputs: list[Tensor], name: str = "networks alone"
+) -> Contestant:
     """Return networks as a contestant."""
     made = Networks(networks, inputs)
-    return Contestant("networks alone", made, made, made.run)
+    return Contestant(name, made, made, made.run)

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.speed.architectures import Architecture
 from benchmarks.speed.contestant import OPERATIONS, Contestant, Operation
-from benchmarks.speed.ours import floor, flowbench
+from benchmarks.speed.ours import floors, flowbench
 from benchmarks.speed.race import interleaved, ratio
 from benchmarks.tables import Cell
 from flowbench.evaluation.memory import peak_memory_of
@@ -85,8 +85,8 @@ def entrants(architecture: Architecture, effort: Effort) -> list[Contestant]:
     ours = flowbench(flow)
     eager = [ours, ours.fused(), *(peer(flow) for peer in architecture.peers)]
     if architecture.networks:
-        alone = floor(flow, architecture.points())
-        eager = [alone, alone.fused(), *eager]
+        alone, own = floors(flow, architecture.points())
+        eager = [alone, alone.fused(), own, *eager]
     if architecture.compiled is None or not effort.compiled:
         return eager
     torch.compiler.reset()

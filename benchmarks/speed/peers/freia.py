@@ -15,6 +15,7 @@ from flowbench.families.flow import Flow
 from flowbench.families.residual import Residual
 from flowbench.networks.contractive import LipSwish
 from flowbench.networks.lipschitz import LipschitzLinear
+from flowbench.numerics.bounded import soft_bound
 
 
 def realnvp(flow: Flow) -> Contestant:
@@ -32,7 +33,7 @@ def realnvp(flow: Flow) -> Contestant:
             modules.GLOWCouplingBlock,
             subnet_constructor=lambda inputs, outputs, nets=nets: next(nets),
             clamp=bound,
-            clamp_activation=lambda u, bound=bound: torch.tanh(u / bound),
+            clamp_activation=lambda u, bound=bound: soft_bound(u, bound, bound),
         )
         block = inn[len(inn) - 1]
         copy_into(block.subnet2, network(first))
@@ -97,6 +98,12 @@ class ResidualPeer:
         for layer in self.flow.modules():
             if isinstance(layer, modules.IResNetLayer):
                 layer.fixed_point_iterations = count
+
+    def truncate(self, terms: int) -> None:
+        """Set how many terms of the log-determinant's series each block takes."""
+        for layer in self.flow.modules():
+            if isinstance(layer, modules.IResNetLayer):
+                layer.jacobian_iterations = terms
 
     def decode(self, z: Tensor) -> Tensor:
         """Return data without log-determinants, which FrEIA's own sequence cannot leave out."""

@@ -17,6 +17,7 @@ from flowbench.bijections.coupling import AffineCoupling
 from flowbench.bijections.linear import LULinear
 from flowbench.bijections.multiscale import Multiscale
 from flowbench.families.flow import Flow
+from flowbench.numerics.bounded import soft_bound
 
 
 class BoundedAffineCoupling(transforms.AffineCouplingTransform):  # type: ignore[misc]
@@ -26,7 +27,7 @@ class BoundedAffineCoupling(transforms.AffineCouplingTransform):  # type: ignore
 
     def _scale_and_shift(self, transform_params: Tensor) -> tuple[Tensor, Tensor]:
         shift, raw = transform_params.chunk(2, 1)
-        return torch.exp(self.bound * torch.tanh(raw / self.bound)), shift
+        return torch.exp(soft_bound(raw, self.bound)), shift
 
 
 class WithoutContext(nn.Module):

@@ -156,6 +156,18 @@ class ResidualPeer:
         self.flow.to(flow.base.anchor.dtype)
         self.tolerance = 1e-5
 
+    def truncate(self, terms: int) -> None:
+        """Take a fixed number of terms, which it does in training mode alone.
+
+        Without what serves gradients: the Neumann series, and the backward pass within.
+        """
+        self.flow.eval()
+        for layer in self.flow.flows:
+            if isinstance(layer, flows.Residual):
+                layer.iresblock.n_power_series = terms
+                layer.iresblock.neumann_grad = layer.iresblock.grad_in_forward = False
+                layer.iresblock.training = True
+
     def decode(self, z: Tensor) -> Tensor:
         """Return data without log-determinants, which normflows's own `sample` pays for too."""
         for layer in self.flow.flows:

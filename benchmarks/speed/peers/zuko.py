@@ -16,6 +16,7 @@ from benchmarks.speed.peers.weights import (
     reorder_outputs,
 )
 from flowbench.families.flow import Flow
+from flowbench.numerics.bounded import soft_bound
 
 
 class BoundedAffine(MonotonicAffineTransform):  # type: ignore[misc]
@@ -23,7 +24,7 @@ class BoundedAffine(MonotonicAffineTransform):  # type: ignore[misc]
 
     def __init__(self, shift: Tensor, scale: Tensor, bound: float) -> None:
         super().__init__(shift, scale)
-        self.log_scale = bound * torch.tanh(scale / bound)
+        self.log_scale = soft_bound(scale, bound)
         self.scale = self.log_scale.exp()
 
 
