@@ -12,11 +12,12 @@ from flowbench.networks.contractive import jacobian_norms
 from flowbench.networks.lipschitz import JacobianProduct, LipschitzLayer, SpectralLayer
 from flowbench.numerics.determinant import jacobian, log_det_residual
 from flowbench.numerics.fixed_point import solve_residual, with_implicit_gradient
-from flowbench.numerics.keyed_noise import rademacher, scalar_uniform
+from flowbench.numerics.keyed_noise import rademacher, scalar_uniform, uniform
 from flowbench.numerics.series import (
     as_input,
     log_det_from_powers,
     log_det_series,
+    roulette_by_sample,
     roulette_coefficients,
     truncated_coefficients,
     truncation_bias,
@@ -24,6 +25,7 @@ from flowbench.numerics.series import (
 from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
 
 LogDetMethod = Literal["exact", "series", "roulette"]
+Weights = list[float | Tensor]
 
 EXPANDED_DIM = 128
 """Up to this many dimensions evaluation expands the whole Jacobian: no probes, no noise."""
@@ -32,7 +34,7 @@ EVALUATION_TERMS = 20
 """Exact terms of Russian roulette at evaluation, as in Chen et al. 2019, section 4."""
 
 EVALUATION_PROBES = 2
-"""Two probes are the fewest that tell their own variance."""
+"""Two probes are the fewest that tell their own variance: evaluation takes no fewer."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ class ResidualBlock(Bijection):
     J_g)`, is found in one of three ways:
 
     * `exact`: from the whole Jacobian;
-    * `series`: the first `terms` terms of the power series with one keyed probe a sample in
+    * `series`: the first `terms` terms of the power series with keyed probes of each sample in
       training, with exact traces up to 128 dimensions otherwise; `bias_bound` bounds the rest;
-    * `roulette`: the unbiased series cut at random after `terms` terms, with one keyed probe a
+    * `roulette`: the unbiased series cut at random after `terms` terms, with keyed probes of each
       sample, in training; evaluation expands the Jacobian up to 128 dimensions, and above takes
-      20 terms before the roulette and two probes.
+      20 terms before the roulette and two probes at least.
 
     `decode` solves for x until Banach's bound certifies `tolerance`, relative to the size of x,
     or round-off if that is more; samples that do not get there are flagged in `convergence`, and
@@ -77,6 +79,7 @@ class ResidualBlock(Bijection):
         dim: number of elements D of an event.
         log_det: how the log-determinant is found.
         terms: see above; None means 10 for the series, 2 for the roulette.
+        probes: of each sample; the variance falls with their number as the cost rises.
         stream: tells this block's noise from that of other blocks with the same key.
     """
 
@@ -91,6 +94,7 @@ class ResidualBlock(Bijection):
         *,
         log_det: LogDetMethod = "roulette",
         terms: int | None = None,
+        probes: int = 1,
         stream: int = 0,
     ) -> None:
         super().__init__()
@@ -102,6 +106,7 @@ class ResidualBlock(Bijection):
         self.dim = dim
         self.method: LogDetMethod = log_det
         self.terms = terms or (10 if log_det == "series" else 2)
+        self.probes = probes
         self.stream = stream
         self.tolerance = 0.0
         self.max_iterations = 500
@@ -169,7 +174,8 @@ class ResidualBlock(Bijection):
         if self._key is None or self._expands:
             return
         signs, coefficients = self._drawn(*self._key, next(self.parameters()).dtype)
-        self._ahead = signs, as_input(coefficients, self._exact_terms).to(signs)
+        whole = [float(each) for each in coefficients]
+        self._ahead = signs, as_input(whole, self._exact_terms).to(signs)
 
     def after_step(self) -> None:
         for module in self.branch.modules():
@@ -219,7 +225,7 @@ class ResidualBlock(Bijection):
             self.log_det_variance = estimates.detach().var(0) / len(probes)
         return estimates.mean(0)
 
-    def _noise(self, x: Tensor) -> tuple[Tensor, list[float] | Tensor]:
+    def _noise(self, x: Tensor) -> tuple[Tensor, Weights | Tensor]:
         """Return what `_drawn` does for this call and forget its key: a key serves one call.
 
         Without one, training draws from torch's generator (a probe that never changed would be
@@ -237,14 +243,22 @@ class ResidualBlock(Bijection):
 
     def _drawn(
         self, seed: int, step: int, rows: Tensor, dtype: torch.dtype
-    ) -> tuple[Tensor, list[float]]:
-        """Return signs of P probes a sample, ``(N, P * D)``, and the weight of each term."""
-        count = 1 if self.training else EVALUATION_PROBES
+    ) -> tuple[Tensor, Weights]:
+        """Return signs of P probes a sample, ``(N, P * D)``, and the weight of each term.
+
+        A training step cuts the series at one term for all, which costs the least. At evaluation
+        each probe of each sample does: errors are independent, and their spread tells them all.
+        """
+        count = self.probes if self.training else max(self.probes, EVALUATION_PROBES)
         signs = rademacher(seed, step, rows, count * self.dim, stream=2 * self.stream, dtype=dtype)
         if self.method == "series":
-            return signs, truncated_coefficients(self.terms)
-        uniform = scalar_uniform(seed, step, 2 * self.stream + 1)
-        return signs, roulette_coefficients(uniform, self._exact_terms)
+            return signs, [*truncated_coefficients(self.terms)]
+        stream = 2 * self.stream + 1
+        if self.training:
+            once = scalar_uniform(seed, step, stream)
+            return signs, [*roulette_coefficients(once, self._exact_terms)]
+        each = uniform(seed, step, rows, count, stream=stream, dtype=torch.float64)
+        return signs, roulette_by_sample(each.t(), self._exact_terms)
 
     def _solve(self, z: Tensor) -> Tensor:
         """Return x with x + g(x) = z, differentiable in z and in the branch's parameters."""

@@ -26,21 +26,19 @@ class Reconstruction:
     """How well inputs were found again: errors of inverses become errors of gradients.
 
     Attributes:
-        error: the largest error of an input since `clear`, relative to the largest element of its
-            batch, ``()``; None before any.
+        error: the largest error of an input, relative to the largest element of its sample, or of
+            the median sample if that is more, ``()``; None before any.
     """
 
     def __init__(self) -> None:
         self.error: Tensor | None = None
 
-    def clear(self) -> None:
-        """Forget what was seen."""
-        self.error = None
-
     def compare(self, x: Tensor, found: Tensor) -> None:
-        """Take in an input and what was found of it."""
-        size = x.abs().max().clamp(min=torch.finfo(x.dtype).tiny)
-        error = (found - x).abs().max() / size
+        """Take in inputs and what was found of them."""
+        sizes = x.abs().flatten(1).amax(1)
+        # A sample near zero is measured by its neighbours, and none of them by an outlier.
+        sizes = torch.maximum(sizes, sizes.median()).clamp(min=torch.finfo(x.dtype).tiny)
+        error = ((found - x).abs().flatten(1).amax(1) / sizes).max()
         # A NaN is an error too: maximum hands it on.
         self.error = error if self.error is None else torch.maximum(self.error, error)
 

@@ -38,6 +38,8 @@ class Residual(Flow):
         log_det: `exact` from the whole Jacobian, a truncated `series`, or the unbiased
             `roulette`; None for `exact` up to 8 dimensions and `roulette` above.
         terms: of the series, or before the roulette begins; None for 10 and 2.
+        probes: of each sample's log-determinant in training, where it is estimated; evaluation
+            takes two at least.
         hidden: widths of each branch; channels on images.
         activation: of the branches.
         direction: `density`: the formula takes data to latent, so that likelihoods are direct
@@ -65,6 +67,7 @@ class Residual(Flow):
         lipschitz: Annotated[float, Field(gt=0, lt=1)] = 0.97,
         log_det: LogDetMethod | None = None,
         terms: Annotated[int, Field(ge=1, le=100)] | None = None,
+        probes: Annotated[int, Field(ge=1, le=64)] = 1,
         hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)] = (128, 128),
         activation: Activation = "lipswish",
         direction: Literal["density", "generative"] = "density",
@@ -86,7 +89,9 @@ class Residual(Flow):
                 channels, height, width = shape
                 branch = contractive_conv((channels, height, width), hidden, lipschitz, activation)
             method = log_det or ("exact" if dim <= EXACT_DIM else "roulette")
-            made = ResidualBlock(branch, dim, log_det=method, terms=terms, stream=next(stream))
+            made = ResidualBlock(
+                branch, dim, log_det=method, terms=terms, probes=probes, stream=next(stream)
+            )
             return Inverse(made) if direction == "generative" else made
 
         def blocks(shape: tuple[int, ...], count: int, hidden: tuple[int, ...]) -> list[Bijection]:

@@ -48,6 +48,22 @@ def roulette_coefficients(uniform: float, exact_terms: int) -> list[float]:
     return truncated_coefficients(exact_terms) + [CONTINUE**-j for j in range(1, extra + 1)]
 
 
+def roulette_by_sample(uniforms: Tensor, exact_terms: int) -> list[float | Tensor]:
+    """Return the weights of a series that each sample and probe cuts for itself.
+
+    Args:
+        uniforms: ``(P, N)`` in [0, 1), float64, the only randomness.
+        exact_terms: of weight one for all.
+
+    Returns:
+        The weight of each term: a number, or ``(P, N)`` with zeros where the series was cut before.
+    """
+    extra = (uniforms.clamp(min=CONTINUE**MOST_EXTRA).log() / log(CONTINUE)).floor()
+    reached = range(1, int(extra.max()) + 1)
+    more = [(extra >= j) * CONTINUE**-j for j in reached]
+    return [*truncated_coefficients(exact_terms), *more]
+
+
 def as_input(coefficients: Sequence[float], exact_terms: int) -> Tensor:
     """Return weights as a compiled call takes them: of one size whatever their number is.
 
@@ -65,7 +81,7 @@ def as_input(coefficients: Sequence[float], exact_terms: int) -> Tensor:
 def log_det_series(
     product: Callable[[Tensor], Tensor],
     probes: Tensor,
-    coefficients: Sequence[float] | Tensor,
+    coefficients: Sequence[float | Tensor] | Tensor,
     *,
     differentiable: bool,
 ) -> Tensor:
@@ -85,8 +101,8 @@ def log_det_series(
     Args:
         product: takes tangents ``(P, N, *event)`` through J.
         probes: ``(P, N, *event)``, independent with mean zero and variance one.
-        coefficients: weight of each term, the first first; while compiling a tensor, see
-            `as_input`.
+        coefficients: weight of each term, the first first, a number or one for each probe and
+            sample, ``(P, N)``; while compiling a tensor, see `as_input`.
         differentiable: whether the result carries the surrogate's gradient.
 
     Returns:
@@ -104,16 +120,20 @@ def log_det_series(
 
 
 def _summed(
-    product: Callable[[Tensor], Tensor], probes: Tensor, coefficients: Sequence[float]
+    product: Callable[[Tensor], Tensor], probes: Tensor, coefficients: Sequence[float | Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return the series ``(P, N)`` and the surrogate's u, shaped like `probes`."""
     value = probes.new_zeros(probes.shape[:2])
     power, direction = probes, torch.zeros_like(probes)
     for k, coefficient in enumerate(coefficients, start=1):
-        sign = 1.0 if k % 2 else -1.0
-        direction = direction + sign * coefficient * power
+        weight = coefficient if k % 2 else -coefficient
+        if isinstance(weight, Tensor):
+            weight = weight.to(probes)
+            direction = direction + weight.reshape(*weight.shape, *[1] * (probes.dim() - 2)) * power
+        else:
+            direction = direction + weight * power
         power = product(power)
-        value = value + sign * coefficient / k * (probes * power).flatten(2).sum(2)
+        value = value + weight / k * (probes * power).flatten(2).sum(2)
     return value, direction
 
 

@@ -142,7 +142,7 @@ def _gradients(runs: pd.DataFrame) -> Iterator[str]:
     if (worst := _worst(runs, "train/reconstruction_error")) > RECONSTRUCTION:
         yield (
             "reversible backpropagation found its inputs again with an error of up to "
-            f"{significant(worst, 2)}: it was trained on gradients wrong by as much"
+            f"{significant(worst, 2)}: its gradients may have been wrong by as much"
         )
 
 

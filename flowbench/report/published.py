@@ -43,8 +43,8 @@ PUBLISHED = {
         ),
         Published(
             "i-ResNet", "residual", 1.06,
-            "32 blocks a level (16 in the released code) of 32 channels, c = 0.9; a series of 10 terms "
-            "in training, which is biased; 200 epochs on four GPUs",
+            "32 blocks a level (16 in the released code) of 32 channels, c = 0.9; a series of 10 "
+            "terms in training, which is biased; 200 epochs on four GPUs",
             f"Behrmann et al. 2019; as listed by {SURVEY}",
         ),
         Published(
@@ -65,11 +65,13 @@ PUBLISHED = {
             "Dinh, Krueger and Bengio 2014",
         ),
         Published(
-            "RealNVP", "realnvp", 3.49, "6.4 million parameters; batch normalisation; trained on flipped images too",
+            "RealNVP", "realnvp", 3.49,
+            "6.4 million parameters; batch normalisation; trained on flipped images too",
             "Dinh, Sohl-Dickstein and Bengio 2017",
         ),
         Published(
-            "Glow", "glow", 3.35, "44.2 million parameters: three levels of 32 steps, width 512; no logit; trained on "
+            "Glow", "glow", 3.35,
+            "44.2 million parameters: three levels of 32 steps, width 512; no logit; trained on "
             "shifted images too",
             "Kingma and Dhariwal 2018",
         ),
@@ -79,11 +81,13 @@ PUBLISHED = {
             f"Behrmann et al. 2019; as listed by {SURVEY}",
         ),
         Published(
-            "Residual Flow", "residual", 3.280, "25.2 million parameters; trained on flipped images too; some 300 epochs on four GPUs",
+            "Residual Flow", "residual", 3.280,
+            "25.2 million parameters; trained on flipped images too; some 300 epochs on four GPUs",
             "Chen et al. 2019",
         ),
         Published(
-            "MAF", MAF, 4.31, "ten autoregressive layers on flat images; trained on flipped images too",
+            "MAF", MAF, 4.31,
+            "ten autoregressive layers on flat images; trained on flipped images too",
             "Papamakarios, Pavlakou and Murray 2017",
         ),
         Published("FFJORD", "", 3.40, "continuous in time, at several scales", CONTINUOUS),

@@ -48,14 +48,14 @@ class CompiledTerms:
         """Return the two terms at ``x``, each ``(N,)``."""
         if self.why_eager:
             return log_prob_terms(self.flow, x, context)
-        from torch._dynamo.exc import TorchDynamoException
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
         for layer in self.flow.bijections():
             if isinstance(layer, ResidualBlock):
                 layer.draw_ahead()
         try:
             base_log_prob, log_det = self._programmed(x, context)
-        except TorchDynamoException as error:
+        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
             self._run_eager(f"torch cannot compile this flow ({_first_line(error)})")
             return log_prob_terms(self.flow, x, context)
         if x.device.type == "cpu" and not bool(log_det.isfinite().all()):
@@ -70,21 +70,26 @@ class CompiledTerms:
 
     def _programmed(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the terms by the compiled program, which is made where there is none yet."""
+        from torch._dynamo import config as tracing
         from torch._dynamo.exc import BackendCompilerFailed
         from torch._functorch import config
         from torch._inductor.utils import fresh_cache
 
         # The backward program is made here too: in the backward pass it is too late to go back.
-        with config.patch(force_non_lazy_backward_lowering=True):
+        # DDP would have a program cut at each of its buckets, and loops cannot be cut.
+        with (
+            config.patch(force_non_lazy_backward_lowering=True),
+            tracing.patch(optimize_ddp=False),
+        ):
             try:
                 return self._compiled(self.flow, x, context)
             except BackendCompilerFailed as error:
                 if not isinstance(error.inner_exception, ImportError):
                     raise
-        # A process that was killed while compiling left half a file in the cache, for good.
-        torch.compiler.reset()
-        with fresh_cache(), config.patch(force_non_lazy_backward_lowering=True):
-            return self._compiled(self.flow, x, context)
+            # A process that was killed while compiling left half a file in the cache, for good.
+            torch.compiler.reset()
+            with fresh_cache():
+                return self._compiled(self.flow, x, context)
 
     def _run_eager(self, reason: str) -> None:
         self.why_eager = reason
@@ -127,5 +132,7 @@ def require_compiler(device: Literal["cpu", "cuda"]) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    # What the back end raised stands in the second line of what torch says of it.
+    error = getattr(error, "inner_exception", error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

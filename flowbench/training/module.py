@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from math import log
@@ -25,6 +26,8 @@ from flowbench.training.optimisers import clipped_norm, optimiser, schedule
 from flowbench.training.reversible import backpropagate_reversibly
 from flowbench.training.terms import log_prob_terms
 
+logger = logging.getLogger(__name__)
+
 Dequantise = Callable[[Tensor, Tensor, int], Tensor]
 """Takes integers, their row indices and the number of the draw to continuous values."""
 
@@ -35,6 +38,13 @@ CHECK_EVERY = 32
 def continuous(x: Tensor, row: Tensor, draw: int) -> Tensor:
     """Leave continuous data as they are."""
     return x
+
+
+WORTH_SAYING = 1e-3
+RECONSTRUCTION = (
+    "training.reversible = true: inputs were found again with a relative error of %.1e: "
+    "gradients may be wrong by as much"
+)
 
 
 class FlowModule(pl.LightningModule):
@@ -80,6 +90,7 @@ class FlowModule(pl.LightningModule):
         """How much of a budget in seconds is spent, the same on every rank; `Budget` keeps it."""
         self._terms = torch.zeros(3, dtype=torch.float64)
         self._norm = torch.zeros(())
+        self._said = False
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the log-density in nats, ``(N,)``."""
@@ -111,8 +122,6 @@ class FlowModule(pl.LightningModule):
         # What a user's own flow draws from torch's generator repeats after a resume too.
         torch.manual_seed(hash((self.seed, self.current_epoch)))
         self._terms = torch.zeros(3, dtype=torch.float64, device=self.device)
-        if self.reconstruction is not None:
-            self.reconstruction.clear()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.global_step == 0:
@@ -151,13 +160,18 @@ class FlowModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         terms = self.train_terms()
+        error = terms.get("train/reconstruction_error", 0.0)
+        if error > WORTH_SAYING and not self._said:
+            self._said = True
+            logger.warning(RECONSTRUCTION, error)
         loss = -(terms["train/base_log_prob"] + terms["train/log_det"]) / self.flow.dim
         self.watch.epoch(loss, self.current_epoch + 1, self.global_step)
 
     def train_terms(self) -> dict[str, float]:
         """Return this epoch's mean terms of the loss so far, in nats, reduced over ranks.
 
-        With reversible backpropagation also the largest error of an input that it found again.
+        With reversible backpropagation also the largest error of an input that it found again
+        since the training began.
         """
         sums = self._terms.clone()
         if self.trainer.world_size > 1:
@@ -205,11 +219,15 @@ class FlowModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["divergence_best"] = self.watch.best
+        if self.reconstruction is not None:
+            checkpoint["reconstruction_error"] = self.reconstruction.error
         if self.average is not None:
             checkpoint["average"] = self.average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.watch.best = checkpoint["divergence_best"]
+        if self.reconstruction is not None:
+            self.reconstruction.error = checkpoint["reconstruction_error"]
         if self.average is not None:
             self.average.load_state_dict(checkpoint["average"])
 

@@ -254,6 +254,24 @@ def test_estimate_in_evaluation_agrees_with_the_exact_value_within_its_own_error
     torch.testing.assert_close(torch.stack(estimates).var(0), variance, rtol=0.7, atol=0)
 
 
+def test_the_variance_told_is_that_of_where_the_series_is_cut_too(monkeypatch):
+    monkeypatch.setattr("flowbench.bijections.residual.EVALUATION_TERMS", 1)
+    # Signs know the traces of multiples of the identity: only the cut is random.
+    branch = contractive_mlp(130, (), 0.6, "lipswish").double()
+    (layer,) = (each for each in branch.modules() if isinstance(each, LipschitzLinear))
+    with torch.no_grad():
+        layer.weight.copy_(-0.6 * torch.eye(130))
+    block = ResidualBlock(branch, 130, terms=1).eval()
+    x, rows = torch.zeros(1, 130, dtype=torch.float64), torch.arange(4000)
+    block.key_noise(0, 0, rows)
+    estimates = block.encode(x.expand(4000, -1))[1].detach()
+    told = block.log_det_variance
+    exact = 130 * math.log1p(-0.6)
+    assert abs(estimates.mean() - exact) < 4 * (told.mean() / 4000).sqrt()
+    assert estimates.var() > 1.0
+    assert abs(estimates.var() - told.mean()) < 4 * told.std() / 4000**0.5
+
+
 def test_series_keeps_within_its_bias_bound_and_says_so():
     block = block_on((5,), log_det="series", terms=3)
     x = torch.randn(20, 5, dtype=torch.float64)

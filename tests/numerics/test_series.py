@@ -1,5 +1,6 @@
 """Series estimates of a log-determinant against linear maps whose spectrum is known."""
 
+import itertools
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from flowbench.numerics.keyed_noise import rademacher, scalar_uniform, uniform
 from flowbench.numerics.series import (
     log_det_from_powers,
     log_det_series,
+    roulette_by_sample,
     roulette_coefficients,
     truncated_coefficients,
     truncation_bias,
@@ -83,6 +85,25 @@ def test_roulette_weights_are_the_inverse_chances_of_their_terms():
         error = float(weights.std()) / math.sqrt(draws)
         assert abs(float(weights.mean()) - 1.0) <= 4 * error
     assert len(roulette_coefficients(0.0, 2)) < 100
+
+
+def test_samples_that_cut_for_themselves_do_as_each_would_alone():
+    uniforms = torch.tensor([[0.9, 0.3, 0.0], [0.2, 0.06, 0.51]], dtype=torch.float64)
+    together = roulette_by_sample(uniforms, 2)
+    matrix = with_eigenvalues([-0.6, -0.5, 0.2])
+    probes = rademacher(3, 0, torch.arange(3), 6, dtype=torch.float64)
+    probes = probes.reshape(3, 2, 3).transpose(0, 1)
+
+    def series(probes, coefficients):
+        return log_det_series(lambda t: t @ matrix.T, probes, coefficients, differentiable=False)
+
+    found = series(probes, together)
+    for p, n in itertools.product(range(2), range(3)):
+        weights = roulette_coefficients(float(uniforms[p, n]), 2)
+        alone = series(probes[p : p + 1, n : n + 1], weights)
+        torch.testing.assert_close(found[p, n], alone[0, 0], rtol=1e-13, atol=1e-13)
+        padded = [float(w if isinstance(w, float) else w[p, n]) for w in together]
+        assert padded == [*weights, *[0.0] * (len(together) - len(weights))]
 
 
 def test_roulette_with_probes_is_unbiased():
