@@ -15,6 +15,7 @@ from flowbench.numerics.series import log_det_series, truncated_coefficients
 COUNTS = (1, 2, 4, 8, 16)
 TERMS = 10
 POINTS = 10_000
+DRAWN = 128
 """Over whose mean the last column is."""
 
 
@@ -36,17 +37,21 @@ def probes(quick: bool = False) -> Table:
         return total
 
     torch.manual_seed(0)
-    deviation = float(estimates(64).std(0).square().mean().sqrt()) / (flow.dim * log(2))
+    drawn = torch.cat([estimates(16) for _ in range(DRAWN // 16)]) / (flow.dim * log(2))
     calls = {count: lambda count=count: estimates(count) for count in COUNTS}
     taken = interleaved(calls, rounds=5 if quick else 15, seconds=10.0)
     rows: list[tuple[Cell, ...]] = []
     for count in COUNTS:
-        error = deviation / count**0.5
+        means = drawn.reshape(-1, count, drawn.shape[1]).mean(1)
+        error = float(means.std(0).square().mean().sqrt())
         rows.append(
             (float(count), 1e6 * median(taken[count]) / len(inputs[0]), error, error / POINTS**0.5)
         )
     columns = ("probes", "a point, us", "s.e. at a point, bits/dim", f"of a mean over {POINTS:,}")
-    note = f"Trained residual flow of {len(inputs)} blocks, {TERMS} terms of the series."
+    note = (
+        f"Trained residual flow of {len(inputs)} blocks, {TERMS} terms of the series; the spread of"
+        f" the means of so many probes, of {DRAWN} in all. `family.probes` sets their number."
+    )
     return Table("probes", "Probes of the log-determinant", columns, rows, note)
 
 

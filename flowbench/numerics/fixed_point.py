@@ -44,14 +44,16 @@ def solve_residual(
         g: acts on each sample of ``(N, *event)`` by itself and is Lipschitz with constant L < 1.
         y: ``(N, *event)``.
         lipschitz: L.
-        tolerance: largest error relative to the size of x; never asked below the round-off of
-            the residual, ``8 eps (|x| + |y|) / (1 - L)``, which the bound includes.
+        tolerance: largest error relative to the size of x; never asked below what the round-off
+            of the residual allows, twice ``8 eps (|x| + |y|) / (1 - L)``, and 1 / (1 - L) times
+            that for a sample whose residual no longer falls. The bound includes it.
         max_iterations: evaluations of g before a sample is given up.
         memory: how many earlier steps the acceleration combines; 0 gives plain iteration.
 
     Returns:
         What a plain step makes of the best iterate of each sample, and how the solve ended:
-        evaluations of g, whether the bound met the tolerance, and the bound itself.
+        evaluations of g, whether the bound met the tolerance or what round-off leaves of it, and
+        the bound itself, which says which.
     """
     n, shape, gap = len(y), y.shape, 1.0 - lipschitz
     target = y.flatten(1)

@@ -64,8 +64,14 @@ def test_a_compiled_fit_is_the_uncompiled_one(family, table, runs_home, programs
     assert list(load_flow(attempt.model).state_dict()) == list(after)
 
 
+# Of more than a megabyte of parameters, DDP's buckets are several.
+WIDE = {**ROULETTE, "hidden": [320, 320]}
+
+
 @pytest.mark.parametrize(
-    ("data", "family"), [(DIGITS, REALNVP), (None, ROULETTE)], ids=["realnvp", "residual"]
+    ("data", "family"),
+    [(DIGITS, REALNVP), (None, ROULETTE), (None, WIDE)],
+    ids=["realnvp", "residual", "wide residual"],
 )
 def test_two_compiled_ranks_have_the_losses_of_one_process(data, family, table, runs_home):
     # A batch of 75 is shared out as 38 and 37: each rank has a program of its own.

@@ -164,6 +164,16 @@ class Branching(Traceable):
         return super().log_prob(x) * (1.0 if float(x.mean()) > -1e9 else 2.0)
 
 
+class Counting(Traceable):
+    """A user's flow that counts its calls in Python: a program for every one of them."""
+
+    calls = 0.0
+
+    def log_prob(self, x):
+        self.calls += 1.0
+        return super().log_prob(x) * (1.0 + self.calls / 1e6)
+
+
 class BrokenBackward(Traceable):
     """A user's flow with a gradient of its own that looks at data."""
 
@@ -198,7 +208,20 @@ def test_a_users_flow_is_compiled_where_it_can_be(flow, compiles, programs, capl
     else:
         (message,) = _said(caplog)
         assert message.startswith("training.compile = true: steps run uncompiled, for torch cannot")
+        assert "raised:" not in message
         assert compiled.label in f"no: {message.partition('for ')[2]}"
+
+
+def test_a_flow_that_needs_a_program_a_step_goes_on_without(caplog):
+    flow = create(f"{__name__}:{Counting.__name__}", (3,)).double().train()
+    compiled = CompiledTerms(flow, TrainingSpec())
+    for step in range(12):
+        x = torch.randn(ROWS, 3, dtype=torch.float64)
+        _, log_det, *gradients = _step(compiled, flow, x, None, step)
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert log_det.isfinite().all()
+    (message,) = _said(caplog)
+    assert "steps run uncompiled, for torch cannot compile this flow" in message
 
 
 @pytest.mark.parametrize(

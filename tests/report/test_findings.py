@@ -11,6 +11,7 @@ from synthetic_record import Record, RecordedRun
 from flowbench.evaluation import evaluate
 from flowbench.families.registry import create
 from flowbench.report.contents import contents
+from flowbench.report.findings import CHECKS
 from flowbench.report.page import html
 from flowbench.spec.run import EvaluationSpec
 from flowbench.tracking import schema
@@ -67,6 +68,14 @@ PLANTED = {
     "sound": Faulty,
     "residual": residual,
 }
+
+
+@pytest.mark.parametrize(("error", "said"), [(0.02, True), (1e-5, False), (math.nan, False)])
+def test_inputs_lost_in_reversible_backpropagation_are_told(error, said):
+    runs = pd.DataFrame({"train/reconstruction_error": [1e-6, error]})
+    sentences = list(CHECKS["gradients"](runs))
+    assert len(sentences) == said
+    assert all("an error of up to 0.020" in sentence for sentence in sentences)
 
 
 @pytest.fixture(scope="module")

@@ -161,6 +161,22 @@ def test_reversible_backpropagation_trains_alike_and_reports_its_error(table, fi
         assert other["train"] == pytest.approx(one["train"], rel=1e-9)
 
 
+def test_reversible_backpropagation_warns_where_inputs_are_lost(table, fitted, caplog):
+    def make_ill_conditioned(flow):
+        with torch.no_grad():
+            for parameter in flow.parameters():
+                parameter.add_(1.0 * torch.randn_like(parameter))
+
+    family = {"name": "realnvp", "depth": 24, "hidden": [16]}
+    spec = small_spec(table, family, reversible=True, learning_rate=1e-30, max_epochs=2)
+    _, attempt, *_ = fitted(spec, "lost", make_ill_conditioned)
+    first, second = (v["train"]["train/reconstruction_error"] for v in validations(attempt))
+    assert 1e-3 < first <= second
+    said = [r for r in caplog.records if r.name == "flowbench.training.module"]
+    (message,) = [record.getMessage() for record in said]
+    assert message.startswith("training.reversible = true: inputs were found again with a relative")
+
+
 def test_a_family_that_keeps_its_activations_is_refused(table, fitted):
     with pytest.raises(InputError, match="reversible = true: family residual would solve"):
         fitted(small_spec(table, ROULETTE, reversible=True))
