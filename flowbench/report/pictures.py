@@ -176,7 +176,8 @@ def _hyperparameters(frame: Frame, rows: pd.DataFrame) -> Iterator[Picture]:
     if len(data):
         yield Picture(
             "excess-against-depth", "Excess over the entropy against depth",
-            "The best trial of each depth, on validation points, with two standard errors.",
+            "The best trial of each depth, on validation points, with two standard errors."
+            f"{_budgets(rows)}",
             data, excess_against_depth.excess_against_depth_figure(data),
         )  # fmt: skip
     data = parallel_coordinates.parallel_coordinates_data(frame.runs, rows)
@@ -195,3 +196,9 @@ def _hyperparameters(frame: Frame, rows: pd.DataFrame) -> Iterator[Picture]:
             " trials.",
             data, parameter_importance.parameter_importance_figure(data), wide=True,
         )  # fmt: skip
+
+
+def _budgets(rows: pd.DataFrame) -> str:
+    """Say what a trial was given: in the same seconds a deeper flow takes fewer steps."""
+    known = sorted(set(rows["budget"]) - {""})
+    return f" Each had {' or '.join(known)} of training." if known else ""

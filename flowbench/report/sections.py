@@ -52,7 +52,7 @@ def section(frame: Frame, rows: pd.DataFrame, number: int, compared: Comparisons
     return Section(
         id=f"{number}-{slug(data)}",
         data=data,
-        statements=statements(rows, mine.pairs, mine.winners, mine.tuned),
+        statements=statements(rows, mine.pairs, mine.winners, mine.tuned, baselines),
         facts=_facts(rows, baselines),
         leaderboard=tables.leaderboard(rows),
         paper=tables.leaderboard(rows, compact=True),

@@ -1,7 +1,7 @@
 """Which flow for these data, in words: every sentence a function of the tables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -14,7 +14,11 @@ SURE = 2.0
 
 
 def statements(
-    rows: pd.DataFrame, pairs: pd.DataFrame, winners: pd.DataFrame, tuned: pd.DataFrame
+    rows: pd.DataFrame,
+    pairs: pd.DataFrame,
+    winners: pd.DataFrame,
+    tuned: pd.DataFrame,
+    baselines: Mapping[str, float],
 ) -> tuple[str, ...]:
     """Say which family serves one data set best in what, by how much, and how sure that is.
 
@@ -23,13 +27,14 @@ def statements(
         pairs: its rows of `compare.differences.differences_table`.
         winners: its rows of `compare.best_after.winners_table`.
         tuned: its rows of `compare.tuned.tuned_table`.
+        baselines: its baselines in bits/dim, by their names.
 
     Returns:
         Sentences, the one about the likelihood first.
     """
     said = (
-        best_likelihood(rows, pairs), behind_gaussian(rows), most_exact(rows), fastest(rows),
-        all_round(rows), by_budget(winners), by_tuning(tuned),
+        best_likelihood(rows, pairs), behind_gaussian(rows), at_constant_volume(rows, baselines),
+        most_exact(rows), fastest(rows), all_round(rows), by_budget(winners), by_tuning(tuned),
     )  # fmt: skip
     return tuple(sentence for sentence in said if sentence)
 
@@ -83,6 +88,20 @@ def behind_gaussian(rows: pd.DataFrame) -> str:
     return (
         f"No family beats the full-covariance Gaussian: {best['family']} is {gap} bits/dim"
         " behind it."
+    )
+
+
+def at_constant_volume(rows: pd.DataFrame, baselines: Mapping[str, float]) -> str:
+    """Say how near to the entropy a flow of constant volume can come, beside where nice is."""
+    nice = rows[(rows["family"] == "nice") & rows["excess"].notna()]
+    if nice.empty or not {"entropy", "volume-preserving limit"} <= set(baselines):
+        return ""
+    row = nice.iloc[0]
+    to_nats = row["dimensions"] * math.log(2)
+    floor = (baselines["volume-preserving limit"] - baselines["entropy"]) * to_nats
+    return (
+        f"nice exceeds the entropy by {with_error(row['excess'], row['excess_se'])} nats; no flow"
+        f" that scales all volumes alike, as it does, comes closer than {floor:.3f} nats."
     )
 
 

@@ -263,3 +263,18 @@ def test_a_family_that_ends_in_no_number_is_said_to():
     assert words.most_exact(ranked(inversion=np.inf)) == (
         "No family brings every point back to a number."
     )
+
+
+def test_nice_stands_beside_what_no_flow_of_constant_volume_can_pass():
+    rows = pd.DataFrame(
+        {"family": ["realnvp", "nice"], "excess": [0.05, 0.322], "excess_se": [0.001, 0.002]}
+        | {"dimensions": [2.0, 2.0]}
+    )
+    # Checkerboard: ln 32 nats, and 0.307 above it.
+    entropy = np.log(32) / (2 * LN2)
+    limits = {"entropy": entropy, "volume-preserving limit": entropy + 0.307 / (2 * LN2)}
+    sentence = words.at_constant_volume(rows, limits)
+    assert sentence.startswith("nice exceeds the entropy by 0.3220 ± 0.0020 nats;")
+    assert sentence.endswith("closer than 0.307 nats.")
+    assert words.at_constant_volume(rows[:1], limits) == ""
+    assert words.at_constant_volume(rows, {"Gaussian": 3.0}) == ""
