@@ -1,40 +1,16 @@
 """The residual block x + g(x) with a contractive branch g."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from flowbench.bijections.base import Bijection
+from flowbench.bijections.estimated import EstimatedLogDet, LogDetMethod
 from flowbench.bijections.precision import full_precision, widened
 from flowbench.networks.contractive import jacobian_norms
-from flowbench.networks.lipschitz import JacobianProduct, LipschitzLayer, SpectralLayer
-from flowbench.numerics.determinant import jacobian, log_det_residual
+from flowbench.networks.lipschitz import LipschitzLayer, SpectralLayer
 from flowbench.numerics.fixed_point import solve_residual, with_implicit_gradient
-from flowbench.numerics.keyed_noise import rademacher, scalar_uniform, uniform
-from flowbench.numerics.series import (
-    as_input,
-    log_det_from_powers,
-    log_det_series,
-    roulette_by_sample,
-    roulette_coefficients,
-    truncated_coefficients,
-    truncation_bias,
-)
-from flowbench.spec.vocabulary import InverseLabel, LogDetLabel
-
-LogDetMethod = Literal["exact", "series", "roulette"]
-Weights = list[float | Tensor]
-
-EXPANDED_DIM = 128
-"""Up to this many dimensions evaluation expands the whole Jacobian: no probes, no noise."""
-
-EVALUATION_TERMS = 20
-"""Exact terms of Russian roulette at evaluation, as in Chen et al. 2019, section 4."""
-
-EVALUATION_PROBES = 2
-"""Two probes are the fewest that tell their own variance: evaluation takes no fewer."""
+from flowbench.spec.vocabulary import InverseLabel
 
 
 @dataclass(frozen=True)
@@ -55,36 +31,29 @@ class Certificate:
         return self.bound < 1.0
 
 
-class ResidualBlock(Bijection):
+class ResidualBlock(EstimatedLogDet):
     r""":math:`z = x + g(x)` with g of Lipschitz constant L < 1; the formula is `encode`.
 
     Sources: Behrmann et al. 2019, "Invertible Residual Networks", equation 1; Chen et al. 2019,
-    "Residual Flows for Invertible Generative Modeling". The log-determinant, :math:`\log\det(I +
-    J_g)`, is found in one of three ways:
-
-    * `exact`: from the whole Jacobian;
-    * `series`: the first `terms` terms of the power series with keyed probes of each sample in
-      training, with exact traces up to 128 dimensions otherwise; `bias_bound` bounds the rest;
-    * `roulette`: the unbiased series cut at random after `terms` terms, with keyed probes of each
-      sample, in training; evaluation expands the Jacobian up to 128 dimensions, and above takes
-      20 terms before the roulette and two probes at least.
+    "Residual Flows for Invertible Generative Modeling". The log-determinant,
+    :math:`\log\det(I + J_g)`, is found as `EstimatedLogDet` says.
 
     `decode` solves for x until Banach's bound certifies `tolerance`, relative to the size of x,
-    or round-off if that is more; samples that do not get there are flagged in `convergence`, and
-    raise nothing unless `strict` is set. Its gradients follow from the implicit function theorem.
+    or round-off if that is more; samples that do not get there are flagged in `convergence`. Its
+    gradients follow from the implicit function theorem.
     The block runs in its parameters' precision whatever autocast says.
 
     Args:
         branch: g, from ``(N, *event)`` to the same shape; its `lipschitz` is L.
         dim: number of elements D of an event.
-        log_det: how the log-determinant is found.
-        terms: see above; None means 10 for the series, 2 for the roulette.
-        probes: of each sample; the variance falls with their number as the cost rises.
-        stream: tells this block's noise from that of other blocks with the same key.
+        log_det: `exact`, `series` or `roulette`.
+        terms: see `EstimatedLogDet`, as for the rest.
+        probes: of each sample.
+        stream: tells this block's noise from that of other blocks.
     """
 
     keeps_activations_because = (
-        "would solve a fixed point of dozens of evaluations a block in every step"
+        "would solve a fixed point to round-off, block by block, in every step"
     )
 
     def __init__(
@@ -97,39 +66,19 @@ class ResidualBlock(Bijection):
         probes: int = 1,
         stream: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(dim, log_det, terms, probes, stream)
         if not branch.lipschitz < 1.0:
             raise ValueError(
                 f"the branch's Lipschitz bound is {branch.lipschitz}; below 1 is needed"
             )
         self.branch = branch
-        self.dim = dim
-        self.method: LogDetMethod = log_det
-        self.terms = terms or (10 if log_det == "series" else 2)
-        self.probes = probes
-        self.stream = stream
         self.tolerance = 0.0
         self.max_iterations = 500
-        self.strict = False
-        self.log_det_variance: Tensor | None = None
-        self._key: tuple[int, int, Tensor] | None = None
-        self._ahead: tuple[Tensor, Tensor] | None = None
 
     @property
     def lipschitz(self) -> float:
         """The bound L of the whole branch."""
         return self.branch.lipschitz
-
-    @property
-    def bias_bound(self) -> float:
-        """Largest bias of the log-determinant in nats an event: 0 but for a truncated series."""
-        if self.method != "series":
-            return 0.0
-        return truncation_bias(self.dim, self.lipschitz, self.terms)
-
-    @property
-    def log_det_label(self) -> LogDetLabel:
-        return "exact" if self._is_exact else "estimate"
 
     @property
     def inverse_label(self) -> InverseLabel:
@@ -161,22 +110,6 @@ class ResidualBlock(Bijection):
         with full_precision(z):
             return self._solve(widened(z))
 
-    def key_noise(self, seed: int, step: int, rows: Tensor) -> None:
-        self._key = (seed, step, rows)
-        self._ahead = None
-
-    def draw_ahead(self) -> None:
-        """Draw the noise that the next call is keyed for now.
-
-        A compiled call takes it as an input: neither the key nor how many terms it draws is part
-        of the program. A call that turns out not to be compiled draws the same again.
-        """
-        if self._key is None or self._expands:
-            return
-        signs, coefficients = self._drawn(*self._key, next(self.parameters()).dtype)
-        whole = [float(each) for each in coefficients]
-        self._ahead = signs, as_input(whole, self._exact_terms).to(signs)
-
     def after_step(self) -> None:
         for module in self.branch.modules():
             if isinstance(module, SpectralLayer):
@@ -190,76 +123,6 @@ class ResidualBlock(Bijection):
         """Return the norm of the branch's Jacobian at each sample, ``(N,)``, from below."""
         return jacobian_norms(self.branch, x)
 
-    @property
-    def _is_exact(self) -> bool:
-        return self._expands and self.method != "series"
-
-    @property
-    def _expands(self) -> bool:
-        """Whether the log-determinant is taken from the whole Jacobian, in the present mode."""
-        few = not self.training and self.dim <= EXPANDED_DIM
-        return self.method == "exact" or few
-
-    @property
-    def _exact_terms(self) -> int:
-        """How many terms have weight one, in the present mode."""
-        if self.method == "roulette" and not self.training:
-            return max(self.terms, EVALUATION_TERMS)
-        return self.terms
-
-    def _log_det(self, x: Tensor, product: JacobianProduct) -> Tensor:
-        """Return log det(I + J) at x, ``(N,)``."""
-        self.log_det_variance = None
-        if self._expands:
-            self._key = None
-            whole = jacobian(product, x)
-            if self._is_exact:
-                return log_det_residual(whole)
-            return log_det_from_powers(whole, truncated_coefficients(self.terms))
-        signs, coefficients = self._noise(x)
-        probes = signs.reshape(len(x), -1, *x.shape[1:]).transpose(0, 1)
-        estimates = log_det_series(
-            product, probes, coefficients, differentiable=torch.is_grad_enabled()
-        )
-        if len(probes) > 1:
-            self.log_det_variance = estimates.detach().var(0) / len(probes)
-        return estimates.mean(0)
-
-    def _noise(self, x: Tensor) -> tuple[Tensor, Weights | Tensor]:
-        """Return what `_drawn` does for this call and forget its key: a key serves one call.
-
-        Without one, training draws from torch's generator (a probe that never changed would be
-        fitted), and evaluation takes a fixed key.
-        """
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and torch.compiler.is_compiling():
-            self._key = None
-            return ahead
-        key, self._key = self._key, None
-        if key is None:
-            seed = int(torch.randint(2**62, ())) if self.training else 0
-            key = seed, 0, torch.arange(len(x), device=x.device)
-        return self._drawn(*key, x.dtype)
-
-    def _drawn(
-        self, seed: int, step: int, rows: Tensor, dtype: torch.dtype
-    ) -> tuple[Tensor, Weights]:
-        """Return signs of P probes a sample, ``(N, P * D)``, and the weight of each term.
-
-        A training step cuts the series at one term for all, which costs the least. At evaluation
-        each probe of each sample does: errors are independent, and their spread tells them all.
-        """
-        count = self.probes if self.training else max(self.probes, EVALUATION_PROBES)
-        signs = rademacher(seed, step, rows, count * self.dim, stream=2 * self.stream, dtype=dtype)
-        if self.method == "series":
-            return signs, [*truncated_coefficients(self.terms)]
-        stream = 2 * self.stream + 1
-        if self.training:
-            once = scalar_uniform(seed, step, stream)
-            return signs, [*roulette_coefficients(once, self._exact_terms)]
-        each = uniform(seed, step, rows, count, stream=stream, dtype=torch.float64)
-        return signs, roulette_by_sample(each.t(), self._exact_terms)
-
     def _solve(self, z: Tensor) -> Tensor:
         """Return x with x + g(x) = z, differentiable in z and in the branch's parameters."""
         x, self.convergence = solve_residual(
@@ -269,11 +132,6 @@ class ResidualBlock(Bijection):
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
         )
-        if self.strict and self.convergence.unconverged:
-            raise RuntimeError(
-                f"{self.convergence.unconverged} of {len(z)} samples did not converge in "
-                f"{self.max_iterations} iterations"
-            )
         if not torch.is_grad_enabled():
             return x
         return with_implicit_gradient(self.branch, x, z, self.lipschitz, self.max_iterations)

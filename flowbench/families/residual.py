@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from flowbench.bijections.actnorm import ActNorm
 from flowbench.bijections.base import Bijection
 from flowbench.bijections.compose import Compose
+from flowbench.bijections.estimated import LogDetMethod
 from flowbench.bijections.inverse import Inverse
 from flowbench.bijections.multiscale import Multiscale
 from flowbench.bijections.preprocess import PreprocessSteps
-from flowbench.bijections.residual import LogDetMethod, ResidualBlock
+from flowbench.bijections.residual import ResidualBlock
 from flowbench.errors import InputError
 from flowbench.families.bases import NormalBase
 from flowbench.families.flow import Flow
