@@ -31,7 +31,10 @@ NOTE = (
     "Ratios, with 95 % intervals of the median over interleaved rounds, are to the networks alone"
     " with plain Adam, eager; of planar and Sylvester layers, which have none, to FlowBench."
     " Eager: plain Adam for all; fused: fused AdamW, which `training` takes; compiled:"
-    " torch.compile and fused AdamW. Weights and architectures are equal. "
+    " torch.compile and fused AdamW; without figures where a library's flow does not compile."
+    " Architectures are equal, and weights too but where it says so: peers take FlowBench's bound"
+    " of log-scales. FlowBench's networks alone: its own modules, which rectify in place and run"
+    " images pixel by pixel. "
 )
 
 

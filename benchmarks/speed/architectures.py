@@ -28,8 +28,6 @@ class Architecture:
         batch: points at once.
         options: of the family.
         peers: who builds it too.
-        compiled: peers that are compiled too, beside FlowBench and the networks alone; None for
-            no compiled race.
         networks: whether there are networks, whose cost alone is the floor.
         note: what differs.
     """
@@ -41,7 +39,6 @@ class Architecture:
     batch: int
     options: dict[str, Any]
     peers: tuple[Peer, ...]
-    compiled: tuple[str, ...] | None = None
     networks: bool = True
     note: str = ""
     perturbation: float = field(default=0.05)
@@ -81,7 +78,6 @@ def realnvp(batch: int, *, dim: int = 64, depth: int = 8, width: int = 128) -> A
         batch,
         options,
         (zuko.realnvp, nflows.realnvp, normflows.realnvp, freia.realnvp, torchflows.realnvp),
-        compiled=("normflows", "FrEIA"),
         note="normflows and torchflows bound no log-scale, which costs less.",
     )
 
@@ -97,8 +93,8 @@ def glow(*, side: int = 28, depth: int = 8, width: int = 64, batch: int = 32) ->
         batch,
         options,
         (normflows.glow, nflows.glow),
-        compiled=(),
-        note="normflows bounds no log-scale; nflows's 1x1 convolution has a bias.",
+        note="normflows bounds no log-scale; nflows's 1x1 convolution has a bias, and weights of"
+        " its own.",
     )
 
 
@@ -115,7 +111,7 @@ def planar(*, dim: int = 64, depth: int = 32, batch: int = 1024) -> Architecture
         (normflows.planar, torchflows.planar),
         networks=False,
         note="There are no networks: ratios are to FlowBench. Peers cannot invert; torchflows's"
-        " layers have a sigmoid, and no constraint that keeps them invertible.",
+        " layers have a sigmoid, weights of their own, and nothing that keeps them invertible.",
     )
 
 
@@ -131,6 +127,6 @@ def sylvester(*, dim: int = 64, depth: int = 8, units: int = 32, batch: int = 25
         options,
         (torchflows.sylvester,),
         networks=False,
-        note="There are no networks: ratios are to FlowBench. torchflows has a sigmoid, a full"
-        " determinant of M x M and no inverse.",
+        note="There are no networks: ratios are to FlowBench. torchflows has a sigmoid, weights of"
+        " its own, a full determinant of M x M and no inverse.",
     )
