@@ -64,6 +64,7 @@ class Progress:
         self.ended_runs = done
         self._running: dict[str, _Shown] = {}
         self._live: Live | None = None
+        self._seconds: list[float] = []
         self._drawn = 0.0
         self._began = self._spoke = time.monotonic()
 
@@ -107,6 +108,7 @@ class Progress:
         ]
         words = [f"[{self.ended_runs}/{self.expected}]", work.run.id, result.outcome, *bits]
         if result.seconds:
+            self._seconds.append(result.seconds)
             words.append(f"{result.seconds:.0f} s")
         self.note(" ".join(words) + (f": {result.reason}" if result.reason else ""))
 
@@ -132,9 +134,14 @@ class Progress:
     def _head(self, now: float) -> str:
         """Say how far the whole is, and when it should end if runs go on ending as they did."""
         words = f"{self.title}: {self.ended_runs} of {self.expected} runs"
-        here = self.ended_runs - self.done
-        left = self.expected - self.ended_runs
+        here = float(self.ended_runs - self.done)
+        left = float(self.expected - self.ended_runs)
         if here > 0 and left > 0:
+            # Those that run are partly done, as far as earlier ones can tell.
+            if self._seconds:
+                each = sum(self._seconds) / len(self._seconds)
+                begun = sum(min((now - r.since) / each, 1.0) for r in self._running.values())
+                here, left = here + begun, left - begun
             end = datetime.now() + timedelta(seconds=left * (now - self._began) / here)
             words += f", expected to end about {end:%d %b %H:%M}"
         return words

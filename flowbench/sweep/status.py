@@ -95,7 +95,9 @@ def sweep_status(name: str) -> SweepStatus:
     slots = sweep.resources.slots * max(1, len(directory.drivers()))
     end = None
     if driver is not None and seconds:
-        end = time.time() + missing * sum(seconds) / len(seconds) / slots
+        each, now = sum(seconds) / len(seconds), time.time()
+        left = missing - sum(min((now - trial.since) / each, 1.0) for trial in running)
+        end = now + left * each / slots
     state, next_command = _where(name, running=driver is not None, finished=directory.finished)
     return SweepStatus(
         name=name,

@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -53,6 +54,24 @@ def test_a_long_silence_in_a_log_file_is_broken_by_what_runs(work, monkeypatch):
     running = "a.nice.0001 (attempt 1) (training, epoch 3, 2.3457)"
     assert said[1].endswith(f"sweep a: 10 of 40 runs: {running}")
     assert re.search(r"sweep a: 12 of 40 runs, expected to end about .*\d\d:\d\d: a.nice", said[-1])
+
+
+def test_the_end_is_expected_by_what_has_been_done_of_runs_too(work, monkeypatch):
+    monkeypatch.setattr(module, "SILENT_SECONDS", -1.0)
+    clock, console = [0.0], Console(file=io.StringIO(), width=40)
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    with Progress("sweep a", expected=3, console=console) as progress:
+        progress.started(work, attempt=0)
+        clock[0] = 1200.0
+        progress.ended(work, TrialResult(outcome="completed", seconds=1200.0))
+        progress.started(work, attempt=0)
+        clock[0] = 2100.0
+        before = datetime.now()
+        progress.tick()
+    # Three quarters of the second and the whole third are left: 1.25 runs of 1200 s.
+    *_, said = re.findall(r"expected to end about (.*\d\d:\d\d):", console.file.getvalue())
+    ends = {f"{before + timedelta(seconds=1500 + late):%d %b %H:%M}" for late in (0, 30)}
+    assert said in ends
 
 
 def test_a_terminal_shows_a_table_of_what_runs(work, monkeypatch):
