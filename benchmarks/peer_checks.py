@@ -48,8 +48,8 @@ NOTE = (
     "spread, events of 2 and of 3 numbers, or of 1 x 4 x 4 pixels. The first number is the worst "
     "value seen, the other the largest that passes; `raised` names an exception. Of a flow that "
     "scores no data the log-determinant and the gradient of its decode alone are checked. A round "
-    "trip is held to 100 eps cond(J): an inverse that is searched for to a fixed tolerance fails "
-    "that in float64. What fails from scale 2 on alone may be sound and badly conditioned there."
+    "trip is held to 100 eps cond(J): an inverse that is searched for, or a map that is "
+    "integrated, to a fixed tolerance fails that in float64. What fails from scale 2 on alone may be sound and badly conditioned there."
 )
 
 
@@ -101,6 +101,9 @@ def failures(found: list[CheckResult]) -> Iterator[str]:
         worst = max(failed, key=lambda result: result.strain)
         least = min(result.scale or 0.0 for result in failed)
         at = f" from scale {least:g}" if least > min(SCALES) else ""
+        events = list(dict.fromkeys(result.subject for result in failed))
+        if len(events) < len({result.subject for result in found}):
+            at += f" where {' or '.join(events)}"
         if not math.isnan(worst.value):
             yield f"{name} {worst.value:.2g} > {worst.tolerance:.2g}{at}"
         elif worst.note.startswith("raised "):
