@@ -49,7 +49,8 @@ NOTE = (
     "value seen, the other the largest that passes; `raised` names an exception. Of a flow that "
     "scores no data the log-determinant and the gradient of its decode alone are checked. A round "
     "trip is held to 100 eps cond(J): an inverse that is searched for, or a map that is "
-    "integrated, to a fixed tolerance fails that in float64. What fails from scale 2 on alone may be sound and badly conditioned there."
+    "integrated, to a fixed tolerance fails that in float64. What fails from scale 2 on alone may "
+    "be sound and badly conditioned there."
 )
 
 
