@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -73,13 +74,15 @@ def evaluate(
 ) -> None:
     """Measure a trained model again, on the data that it was trained with.
 
-    A measurement of a run is kept beside it, and goes into the record as a run of its own.
+    A measurement of a run is kept beside it, and goes into the record as a run of its own. A
+    model of which no other was tried is compared by what is measured on test data.
     """
     from flowbench.cli.measures import measure_rows
     from flowbench.evaluation import evaluate as measure
     from flowbench.evaluation.importance import refusal
     from flowbench.run_directory import find_run
     from flowbench.spec.run import EvaluationSpec, TrainingSpec
+    from flowbench.tracking.schema import POINTS_ARTIFACT
 
     trained = _opened(model)
     run = find_run(model)
@@ -96,10 +99,10 @@ def evaluate(
     if importance_draws and (refused := refusal(trained.flow, data, split)):
         raise InputError(f"{model}: {refused}")
     began = time.monotonic()
-    with saying("measuring") as progress:
-        found = measure(trained.flow, data, spec, progress=progress)
-    if run is not None:
-        _keep(run, found, time.monotonic() - began)
+    with saying("measuring") as progress, TemporaryDirectory() as out:
+        found = measure(trained.flow, data, spec, out=Path(out), progress=progress)
+        if run is not None:
+            _keep(run, found, time.monotonic() - began, Path(out) / POINTS_ARTIFACT)
     if as_json:
         print_json({"model": str(trained.path), "metrics": found.metrics, "labels": found.labels})
         return
@@ -107,8 +110,8 @@ def evaluate(
     console().print(table(model, ["measure", "value"], rows))
 
 
-def _keep(run: RunDirectory, found: Evaluation, seconds: float) -> None:
-    """Keep a later measurement of a run."""
+def _keep(run: RunDirectory, found: Evaluation, seconds: float, points: Path) -> None:
+    """Keep a later measurement of a run, with its results by point."""
     from flowbench.tracking.measurements import MeasuredResult, write_evaluation
     from flowbench.tracking.provenance import git_commit
     from flowbench.tracking.record import open_recorder
@@ -121,7 +124,7 @@ def _keep(run: RunDirectory, found: Evaluation, seconds: float) -> None:
         git_commit=git_commit(),
         command=shlex.join(sys.argv),
     )
-    write_evaluation(run, result)
+    write_evaluation(run, result, points)
     open_recorder().sync([run])
 
 

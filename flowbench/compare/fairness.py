@@ -56,7 +56,9 @@ def _split(rows: pd.DataFrame, runs: pd.DataFrame) -> Iterator[str]:
         )
     elif len(tuned):
         yield f"{_names(tuned)} not confirmed on test data, so not ranked"
+    tested = {run for ids in rows.loc[rows["split"] == "test", "run_ids"] for run in ids}
     searched = runs[(runs["stage"] == "tune") & runs["test/bits_per_dim"].notna()]
+    searched = searched[~searched["run"].isin(tested)]
     if len(searched):
         yield f"{len(searched)} tuning runs were measured on test data: it is no longer unseen"
 

@@ -1,7 +1,7 @@
 """The leaderboard: one row a data set and family, from the runs that deserve to be quoted."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +42,10 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
 
     A family is quoted from its confirm runs, on the test split, where it has any; else from its
     best tune or single run, on the validation split it was chosen by, and the row says
-    `tuned on`. Families are ranked by bits/dim where the data are discrete and by the gain over
-    the Gaussian baseline where they are continuous, and only among rows of the same data,
-    preprocessing and split: where some rows are on test data, the others have no rank.
+    `tuned on`; or, where no other was tried, on the test split if it was measured there. Families
+    are ranked by bits/dim where the data are discrete and by the gain over the Gaussian baseline
+    where they are continuous, and only among rows of the same data, preprocessing and split: where
+    some rows are on test data, the others have no rank.
 
     Args:
         frame: all runs, from `flowbench.compare.runs.load`.
@@ -69,7 +70,9 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
     ranked = []
     for keys, group in done.groupby(PROTOCOL, sort=True):
         here = runs[_same(runs, PROTOCOL, keys)]
-        cells = [_cell(str(family), cell, here) for family, cell in group.groupby("family")]
+        cells = [
+            _cell(str(family), cell, here, frame.tested) for family, cell in group.groupby("family")
+        ]
         known = [cell for cell in cells if cell is not None]
         if known:
             points = {cell.family: frame.points(list(cell.quoted["run"])) for cell in known}
@@ -79,14 +82,19 @@ def leaderboard_table(frame: Frame) -> pd.DataFrame:
     return pd.concat(ranked, ignore_index=True)
 
 
-def _cell(family: str, done: pd.DataFrame, here: pd.DataFrame) -> _Cell | None:
+def _cell(
+    family: str, done: pd.DataFrame, here: pd.DataFrame, tested: Mapping[str, str]
+) -> _Cell | None:
     """Choose the runs of one family on one data set that stand for it, and name their split."""
     everything = here[here["family"] == family]
     confirmed = done[(done["stage"] == "confirm") & done["test/bits_per_dim"].notna()]
     if not confirmed.empty:
         return _Cell(family, "test", _one_sweep(confirmed), everything)
     chosen = done[done["val/bits_per_dim"].notna()].nsmallest(1, "val/bits_per_dim")
-    return None if chosen.empty else _Cell(family, TUNED_ON, chosen, everything)
+    if chosen.empty:
+        return None
+    split = "test" if chosen["run"].iloc[0] in tested else TUNED_ON
+    return _Cell(family, split, chosen, everything)
 
 
 def _one_sweep(confirmed: pd.DataFrame) -> pd.DataFrame:

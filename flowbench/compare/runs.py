@@ -101,13 +101,30 @@ class Frame:
     def _scores(self, run: str) -> pd.DataFrame | None:
         """Return a run's results by point; each is read once."""
         if run not in self._read:
-            path = self._artifact(run, schema.POINTS_ARTIFACT)
+            path = self._artifact(self.tested.get(run, run), schema.POINTS_ARTIFACT)
             self._read[run] = None if path is None else pd.read_parquet(path).set_index("row")
         return self._read[run]
 
     @cached_property
     def _read(self) -> dict[str, pd.DataFrame | None]:
         return {}
+
+    @cached_property
+    def tested(self) -> dict[str, str]:
+        """For each run that a later measurement on test data stands for, that measurement.
+
+        So it is where a single configuration of a family was tried: nothing was chosen by
+        validation data, and nothing was confirmed.
+        """
+        own = self.runs[self.runs["measures"] == ""].drop_duplicates("run", keep="last")
+        tried = own[own["stage"].isin(["single", "tune", "confirm"])]
+        alone = tried[~tried.duplicated(["data", "family"], keep=False)]
+        later = self.runs[
+            self.runs["measures"].isin(alone.loc[alone["stage"] != "confirm", "run"])
+            & (self.runs["outcome"] == "completed")
+            & self.runs["test/bits_per_dim"].notna()
+        ].sort_values("started", kind="stable")
+        return dict(zip(later["measures"], later["run"], strict=True))
 
     def history(self, run: str, metric: str) -> pd.DataFrame:
         """Return a learning curve: columns `step` (the epoch) and `value`."""

@@ -2,13 +2,16 @@
 
 runs/<id>/speed.json          the sampling speed, measured alone
 runs/<id>/evaluate-<n>.json   what `flowbench evaluate` found, the n-th time
+runs/<id>/evaluate-<n>/       its results by point
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from flowbench.run_directory import RunDirectory, TrialResult, write_atomically
 from flowbench.spec.vocabulary import Stage
+from flowbench.tracking.schema import POINTS_ARTIFACT
 
 
 class MeasuredResult(TrialResult):
@@ -36,6 +39,12 @@ class Measurement:
         """In seconds since 1970."""
         return self.path.stat().st_mtime
 
+    @property
+    def points(self) -> Path | None:
+        """The file of its results by point, if it kept any."""
+        path = self.path.with_suffix("") / POINTS_ARTIFACT
+        return path if path.is_file() else None
+
     def result(self) -> MeasuredResult:
         return MeasuredResult.model_validate_json(self.path.read_text())
 
@@ -46,10 +55,21 @@ def measurements(run: RunDirectory) -> list[Measurement]:
     return speed + [Measurement(run, "evaluate", path) for path in _evaluations(run)]
 
 
-def write_evaluation(run: RunDirectory, result: MeasuredResult) -> Measurement:
-    """Keep an evaluation of a run beside the earlier ones."""
+def write_evaluation(
+    run: RunDirectory, result: MeasuredResult, points: Path | None = None
+) -> Measurement:
+    """Keep an evaluation of a run beside the earlier ones.
+
+    Args:
+        run: which.
+        result: what was found.
+        points: the file of its results by point, which is moved.
+    """
     numbers = [int(path.stem.removeprefix("evaluate-")) for path in _evaluations(run)]
     path = run.path / f"evaluate-{max(numbers, default=-1) + 1}.json"
+    if points is not None:
+        path.with_suffix("").mkdir(exist_ok=True)
+        shutil.move(points, path.with_suffix("") / POINTS_ARTIFACT)
     write_atomically(path, result.model_dump_json(indent=1))
     return Measurement(run, "evaluate", path)
 

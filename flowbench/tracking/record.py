@@ -260,6 +260,8 @@ class Recorder:
         if mlflow_id is not None:
             points = [Point(key, value, ended) for key, value in result.metrics.items()]
             _log_points(client, mlflow_id, points)
+            if measurement.points is not None:
+                client.log_artifact(mlflow_id, str(measurement.points))
             self._end(client, measurement.id, result.outcome, ended)
 
     def _begin(

@@ -75,14 +75,13 @@ def test_an_evaluation_of_a_run_is_recorded_and_moves_nothing_on_the_leaderboard
     from flowbench.tracking.store import default_tracking_uri
 
     _, run = table_run
-    flowbench_command("evaluate", run)
     frame = load(default_tracking_uri())
-    said = json.loads(flowbench_command("evaluate", run, "--split", "test", "--json").out)
+    said = json.loads(flowbench_command("evaluate", run, "--json").out)
     after = load(default_tracking_uri())
     assert len(after.runs) == len(frame.runs) + 1
     new = after.runs[~after.runs["run"].isin(frame.runs["run"])].iloc[0]
     assert (new["stage"], new["measures"], new["outcome"]) == ("evaluate", run, "completed")
-    assert new["test/bits_per_dim"] == said["metrics"]["test/bits_per_dim"]
+    assert new["val/bits_per_dim"] == said["metrics"]["val/bits_per_dim"]
     assert "evaluate" in new["command"]
     tables = [
         table[[name for name in table if not name.startswith(("speed_", "latency_ms"))]]
@@ -90,6 +89,25 @@ def test_an_evaluation_of_a_run_is_recorded_and_moves_nothing_on_the_leaderboard
     ]
     assert "bits_per_dim" in tables[0]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_run_that_nothing_was_chosen_before_is_compared_by_its_evaluation_on_test_data(
+    table_run, flowbench_command
+):
+    from flowbench.compare.leaderboard import leaderboard_table
+    from flowbench.compare.runs import load
+    from flowbench.tracking.store import default_tracking_uri
+
+    _, run = table_run
+    said = json.loads(flowbench_command("evaluate", run, "--split", "test", "--json").out)
+    frame = load(default_tracking_uri())
+    table = leaderboard_table(frame)
+    row = next(row for row in table.to_dict("records") if run in row["run_ids"])
+    assert row["split"] == "test"
+    for name in ("bits_per_dim", "bits_per_dim_se"):
+        assert row[name] == pytest.approx(said["metrics"][f"test/{name}"], rel=1e-9)
+    points = frame.points([run])
+    assert len(points) == said["metrics"]["test/points"]
 
 
 def test_a_full_evaluation_is_recorded_as_such_with_all_that_the_protocol_adds(

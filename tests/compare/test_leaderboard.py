@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from scipy import stats
-from small_table import confirmed, run, table_of
-from synthetic_record import HOSTILE, LN2, TRAITS
+from small_table import DIMENSIONS, LABELS, confirmed, run, table_of
+from synthetic_record import HOSTILE, LN2, TRAITS, measured
 
 from flowbench.compare.columns import COLUMNS, with_error, written
 from flowbench.compare.differences import differences_table
@@ -21,6 +21,8 @@ from flowbench.compare.runs import load
 from flowbench.compare.statistics import crossed_mean
 from flowbench.errors import InputError
 from flowbench.tracking import schema
+
+IMAGES = {**LABELS, "data": "dequantised"}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +171,7 @@ def test_continuous_data_are_ranked_by_gain_and_discrete_data_by_bits(tmp_path):
     a.metrics["val/gain_over_gaussian"], b.metrics["val/gain_over_gaussian"] = 0.9, 0.1
     _, table = table_of(tmp_path / "continuous", a, b)
     assert list(table["family"]) == ["glow", "nice"]
-    a.labels["data"] = b.labels["data"] = "dequantised"
+    a.labels = b.labels = IMAGES  # LABELS is shared: no test may write to it
     _, table = table_of(tmp_path / "discrete", a, b)
     assert list(table["family"]) == ["nice", "glow"]
 
@@ -261,3 +263,41 @@ def test_a_share_just_below_one_is_not_written_as_all():
     column = next(c for c in COLUMNS if c.key == "exact_share")
     assert written({"exact_share": 0.9999}, column) == "99.9 %"
     assert written({"exact_share": 1.0}, column) == "100.0 %"
+
+
+def evaluated(of, nats, **changes):
+    """A later measurement of a run on test data."""
+    points = pd.DataFrame({"row": np.arange(len(nats)), "log_prob": nats, "se": 0.0})
+    return run(
+        f"{of.name}.evaluate-0", of.family, 0.0, stage="evaluate", sweep=of.sweep, points=points,
+        metrics=measured(nats, DIMENSIONS, "test", 3.0), tags={schema.MEASURES: of.name}, **changes,
+    )  # fmt: skip
+
+
+def test_a_family_of_which_nothing_else_was_tried_is_quoted_on_test_data(tmp_path):
+    generator = np.random.default_rng(0)
+    nats = generator.normal(-6, 1, 400)
+    better, worse = nats + 0.5 + 0.1 * generator.normal(size=400), nats
+    glow, nice = (
+        run(f"s.{f}.0", f, 1.0, stage="tune", sweep="s", labels=IMAGES) for f in ("glow", "nice")
+    )
+    lone = [glow, nice, evaluated(glow, better), evaluated(nice, worse)]
+    frame, table = table_of(tmp_path / "lone", *lone)
+    assert list(table["family"]) == ["glow", "nice"]
+    assert set(table["split"]) == {"test"}
+    to_bits = 1 / (DIMENSIONS * LN2)
+    first, second = table.to_dict("records")
+    assert first["bits_per_dim"] == pytest.approx(-better.mean() * to_bits)
+    assert first["bits_per_dim_se"] == pytest.approx(better.std(ddof=1) * to_bits / 20)
+    # The difference is paired point by point: a tenth of what the points scatter.
+    gap = (better - worse) * to_bits
+    assert second["behind_best"] == pytest.approx(gap.mean())
+    assert second["behind_best_se"] == pytest.approx(gap.std(ddof=1) / 20)
+    assert not any("test data" in flag.sentence for flag in flags(frame, table))
+
+    # Where two were tried, the better was chosen by validation data: it keeps to them.
+    other = run("s.glow.1", "glow", 1.2, stage="tune", sweep="s", labels=IMAGES)
+    frame, table = table_of(tmp_path / "two", *lone, other)
+    splits = dict(zip(table["family"], table["split"], strict=True))
+    assert splits == {"nice": "test", "glow": TUNED_ON}
+    assert any("1 tuning runs were measured" in flag.sentence for flag in flags(frame, table))

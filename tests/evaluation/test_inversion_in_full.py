@@ -236,7 +236,7 @@ def test_the_log_dets_of_families_agree_with_the_jacobian_whole_and_in_parts(
     found = measure_jacobian(flow, digits, "validation", points=2, seconds=60)
     assert found["jacobian/log_det_error_max"] < 1e-8
     assert 1 <= found["jacobian/condition_median"] <= found["jacobian/condition_max"] < 1e6
-    monkeypatch.setattr("flowbench.evaluation.measuring.ELEMENTS", 64 * 10)  # ten rows at once
+    monkeypatch.setattr("flowbench.data.batch.ELEMENTS", 64 * 10)  # ten rows at once
     parts = measure_jacobian(flow, digits, "validation", points=2, seconds=60)
     assert parts == pytest.approx(found, rel=1e-6, abs=1e-9)
 
