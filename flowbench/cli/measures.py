@@ -6,7 +6,7 @@ from flowbench.cli.full_measures import full_rows
 from flowbench.compare.columns import significant, with_error
 from flowbench.spec.vocabulary import SPLIT_PREFIX, Split
 
-ENDINGS = ("_at_1e-4", "_at_1e-5", "_at_1e-6", "")
+ENDINGS = ("_at_1e-3", "_at_1e-4", "_at_1e-5", "_at_1e-6", "")
 """Of the speeds of iterative samplers, at a stated error, and of the others."""
 NOT_A_NUMBER = float("nan")
 

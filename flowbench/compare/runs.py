@@ -22,7 +22,7 @@ PROTOCOL = ["data", "data_hash", "preprocess"]
 
 BATCHES = (1, 64, 1024)
 TIMINGS = ("samples_per_second", "latency_ms")
-MATCHED = {"_at_1e-4": "1e-4", "_at_1e-6": "1e-6"}
+MATCHED = {"_at_1e-4": "1e-4", "_at_1e-3": "1e-3", "_at_1e-6": "1e-6"}
 """Endings of the speeds of iterative samplers, by the worst error that they were timed at: in
 single precision, and in double."""
 

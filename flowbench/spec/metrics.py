@@ -27,7 +27,7 @@ ITERATIONS = (1, 2, 5, 10, 20, 50, 100, 200)
 """Where the error of an iterative inverse is measured along its iterations."""
 
 _INPUTS = "{samples," + ",".join(OUT_OF_DISTRIBUTION) + "}"
-_TIMED = "{,_at_1e-4,_at_1e-5,_at_1e-6}"
+_TIMED = "{,_at_1e-3,_at_1e-4,_at_1e-5,_at_1e-6}"
 
 
 @dataclass(frozen=True)

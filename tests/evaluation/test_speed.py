@@ -100,6 +100,23 @@ def test_a_sampler_that_cannot_meet_the_error_has_no_speed_and_says_so(residual)
     assert "tightest setting" in found.labels["speed"]
 
 
+def test_a_sampler_that_rounds_to_more_is_timed_at_the_next_error_that_it_meets(
+    residual, monkeypatch
+):
+    measured = matched.largest_error
+
+    def rounded(reference, found):  # float32 at 784 pixels, say
+        return measured(reference, found) + 3e-4
+
+    monkeypatch.setattr(matched, "largest_error", rounded)
+    found = measure_speed(residual, SPEC)
+    assert found.metrics["sampling/b16/latency_ms_at_1e-3"] > 0
+    assert not any("1e-4" in name for name in found.metrics)
+    assert 3e-4 < found.metrics["sampling/worst_error"] <= 1e-3
+    assert "speed" not in found.labels
+    assert "relative tolerance" in found.labels["sampler"]
+
+
 def test_the_full_protocol_also_times_tighter_errors(residual, table):
     spec = EvaluationSpec(speed_batches=(1,), protocol="full")
     found = measure_speed(residual, spec, table)
