@@ -88,7 +88,10 @@ class StopHopeless(BaseModel):
 
 
 class Confirm(BaseModel):
-    """Runs of the best configuration with fresh seeds; they alone touch the test split."""
+    """Runs of the best configuration with fresh seeds; they alone touch the test split.
+
+    A family with nothing to search is not tuned on a grid: these are its only runs.
+    """
 
     model_config = FROZEN
 

@@ -1,6 +1,7 @@
 """The protocol of a sweep: tune, then confirm the best with fresh seeds; speed comes last, alone.
 
-Only confirming runs touch the test split, so what is tuned on and what is reported on never mix.
+A family with nothing to choose, on a grid of one point, is confirmed at once. Only confirming runs
+touch the test split, so what is tuned on and what is reported on never mix.
 """
 
 import math
@@ -281,6 +282,8 @@ class SweepPlan:
         return None
 
     def _best_run(self, cell: Cell) -> RunDirectory | None:
+        if cell.search.trials == 0:
+            return None
         best = cell.search.best()
         return None if best is None else self._run(cell, "tune", best.number)
 

@@ -70,14 +70,20 @@ def grid(space: Space, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def trial_count(sweep: SweepSpec, family: str) -> int:
-    """Return how many tuning trials a family has on each data set; of a total, the fewest."""
+    """Return how many tuning trials a family has on each data set; of a total, the fewest.
+
+    None where a grid leaves nothing to choose: the family is confirmed at once.
+    """
     budget = sweep.budget
     if budget.total is not None:
         return int(budget.total // budget.per_trial)
     wanted = budget.trials
     if sweep.sampler != "grid":
         return wanted or 0
-    points = len(grid(sweep.space(family), sweep.families[family].fixed))
+    space = sweep.space(family)
+    if not space and sweep.confirm.seeds:
+        return 0
+    points = len(grid(space, sweep.families[family].fixed))
     return min(points, wanted or points)
 
 

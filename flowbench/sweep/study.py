@@ -187,7 +187,12 @@ class Search:
             self.study.tell(trial, state=TrialState.FAIL)
 
     def best(self) -> Asked | None:
-        """Return the configuration of the best likelihood that violates nothing, None without."""
+        """Return the configuration of the best likelihood that violates nothing, None without.
+
+        Where there is nothing to choose it is the only one.
+        """
+        if self.trials == 0:
+            return Asked(0, {})
         best = self._best()
         return None if best is None else Asked(best.number, dict(best.user_attrs["values"]))
 

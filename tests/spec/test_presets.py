@@ -16,7 +16,7 @@ from flowbench.spec.files import load, read_file
 from flowbench.spec.run import DataSpec
 from flowbench.spec.sweep import read_sweep
 from flowbench.sweep.resolving import question
-from flowbench.sweep.space import grid
+from flowbench.sweep.space import trial_count
 from flowbench.trial.resolve import answer
 
 ROOT = Path(__file__).parents[2]
@@ -120,10 +120,7 @@ def test_a_sweep_of_the_benchmark_is_sound_and_names_a_workstations_size(file):
     tried = tuple(DataSpec(name=stand_in.get(data.name, data.name)) for data in sweep.data)
     answered = json.loads(answer(question(sweep.model_copy(update={"data": tried}))))
     assert set(answered) == set(sweep.families)
-    runs = sum(
-        len(grid(sweep.space(name), family.fixed)) + sweep.confirm.seeds
-        for name, family in sweep.families.items()
-    )
+    runs = sum(trial_count(sweep, name) + sweep.confirm.seeds for name in sweep.families)
     seconds = runs * len(sweep.data) * sweep.budget.per_trial / sweep.resources.slots
     assert seconds < 75 * 60  # which leaves time to measure within 90 minutes on two cores
     assert "On a workstation" in file.read_text() or sweep.name == "mnist-others"
