@@ -17,6 +17,8 @@ from benchmarks.speed.residual import enough_terms, residual
 from benchmarks.speed.reversible_step import reversible_step
 from benchmarks.speed.sampling_cost import FAMILIES, sampling_cost
 from benchmarks.speed.table import COLUMNS, Effort, rows
+from benchmarks.speed.targets import RESIDUAL, TARGETS, targets
+from benchmarks.tables import Table
 from flowbench.bijections.actnorm import ActNorm
 from flowbench.bijections.coupling import AffineCoupling
 from flowbench.bijections.diagonal import Diagonal
@@ -113,6 +115,34 @@ def test_a_race_has_a_row_for_everyone_and_ratios_where_there_is_something_to_ti
             assert (row["sample: ratio"] is None) == one_way
             assert row["log_prob, ms"] > 0
             assert row["peak of a step, MiB"] > 0
+
+
+def test_targets_stand_beside_what_was_reached_the_floor_and_the_best_peer():
+    ratios = {
+        "networks alone": "1.00 (1.00-1.00)",
+        "FlowBench's networks alone": "0.98 (0.97-0.99)",
+        "FlowBench": "1.17 (1.15-1.19)",
+        "zuko": "1.6 (1.5-1.7)",
+        "FrEIA": "1.2 (1.1-1.3)",
+        "nflows": None,
+    }
+    found = [
+        (work, library, mode, ratio, ratio, ratio, 1.0, 1.0, 1.0, 1.0)
+        for work, mode in TARGETS
+        for library, ratio in ratios.items()
+    ]
+    raced = Table("architectures", "", COLUMNS, found)
+    what = [*RESIDUAL, "log-density, as evaluated"]
+    columns = ("what", "library", "ratio to networks alone")
+    cells = [(w, library, "99 (99-99)" if "evaluated" in w else "11 (10-12)") for w in what
+             for library in ("networks alone", "FlowBench", "FrEIA")]  # fmt: skip
+    table = targets(raced, Table("residual", "", columns, cells))
+    rows = {row[:3]: row[3:] for row in table.rows}
+    assert len(rows) == 3 * len(TARGETS) + 3
+    work = next(iter(TARGETS))[0]
+    assert rows[work, "step", "eager"] == (1.15, 1.17, "no", 0.98, "1.20 FrEIA")
+    assert rows[work, "log_prob", "eager"][:3] == (1.2, 1.17, "yes")
+    assert rows["Residual flow", "log-density", "eager"][:3] == (12.0, 11.0, "yes")
 
 
 def test_rounds_are_interleaved_and_their_ratios_have_an_interval():

@@ -21,6 +21,7 @@ from benchmarks.speed.residual import residual
 from benchmarks.speed.reversible_step import reversible_step
 from benchmarks.speed.sampling_cost import sampling_cost
 from benchmarks.speed.table import COLUMNS, Effort, rows
+from benchmarks.speed.targets import targets
 from benchmarks.tables import Table, console
 
 FIGURES = ROOT / "reports/bench/speed.json"
@@ -55,6 +56,9 @@ def main() -> None:
             table.show(terminal)
         terminal.print(f"{name} took {time.monotonic() - began:.0f} s\n")
     if not quick:
+        named = {table.name: table for table in tables}
+        tables.insert(1, targets(named["architectures"], named["residual"]))
+        tables[1].show(terminal)
         write(tables)
         terminal.print(f"written: {FIGURES.relative_to(ROOT)}")
 
