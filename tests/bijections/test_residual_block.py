@@ -254,6 +254,20 @@ def test_estimate_in_evaluation_agrees_with_the_exact_value_within_its_own_error
     torch.testing.assert_close(torch.stack(estimates).var(0), variance, rtol=0.7, atol=0)
 
 
+def test_the_variance_in_training_falls_with_the_number_of_probes():
+    x = torch.randn(1, 9, dtype=torch.float64)
+    variances = {}
+    for probes in (1, 4):
+        block = block_on((9,), log_det="series", terms=6, probes=probes).train()
+        block.key_noise(0, 0, torch.arange(4000))
+        estimates = block.encode(x.expand(4000, -1))[1].detach()
+        variances[probes] = estimates.var()
+        told = block.log_det_variance
+        assert (told is None) == (probes == 1)
+    assert variances[1] / variances[4] == pytest.approx(4, rel=0.2)
+    assert told.mean() == pytest.approx(variances[4], rel=0.2)
+
+
 def test_the_variance_told_is_that_of_where_the_series_is_cut_too(monkeypatch):
     monkeypatch.setattr("flowbench.bijections.estimated.EVALUATION_TERMS", 1)
     # Signs know the traces of multiples of the identity: only the cut is random.

@@ -30,6 +30,11 @@ FLOWS = {
     "residual, exact": ("residual", (3,), {"hidden": (8, 8), "log_det": "exact"}),
     "residual, series": ("residual", (6,), {"hidden": (8, 8), "log_det": "series"}),
     "residual, roulette": ("residual", (6,), {"hidden": (8, 8), "log_det": "roulette"}),
+    "residual, two probes": (
+        "residual",
+        (6,),
+        {"hidden": (8, 8), "log_det": "roulette", "probes": 2},
+    ),
     "residual on images": ("residual", IMAGES, {"hidden": (4, 4), "levels": 1}),
 }
 LEAST = {torch.float64: 1e-10, torch.float32: 2e-5}
