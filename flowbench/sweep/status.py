@@ -94,7 +94,7 @@ def sweep_status(name: str) -> SweepStatus:
     driver = directory.driver()
     slots = sweep.resources.slots * max(1, len(directory.drivers()))
     end = None
-    if driver is not None and seconds:
+    if driver is not None and any(seconds):
         each, now = sum(seconds) / len(seconds), time.time()
         left = missing - sum(min((now - trial.since) / each, 1.0) for trial in running)
         end = now + left * each / slots
