@@ -97,10 +97,11 @@ def prepare_samplers(
     if pools is None:
         return [Sampler(flow, context, TARGET_ERROR, None)]
     samplers = [Sampler(flow, context, t, pool) for t, pool in zip(targets, pools, strict=True)]
-    if len(samplers) > 1:
-        first, looser, *_ = samplers
-        samplers.remove(first if looser.meets and not first.meets else looser)
-    return samplers
+    first, *others = samplers
+    if not others:
+        return samplers
+    looser, *tightest = others
+    return [looser if looser.meets and not first.meets else first, *tightest]
 
 
 def _words(error: float) -> str:

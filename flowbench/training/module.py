@@ -227,7 +227,7 @@ class FlowModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.watch.best = checkpoint["divergence_best"]
         if self.reconstruction is not None:
-            self.reconstruction.error = checkpoint["reconstruction_error"]
+            self.reconstruction.error = checkpoint.get("reconstruction_error")
         if self.average is not None:
             self.average.load_state_dict(checkpoint["average"])
 
