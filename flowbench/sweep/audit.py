@@ -113,5 +113,5 @@ def _row(run: RunDirectory, row: "pd.Series") -> Iterator[str]:
         known = float(row.get(metric, math.nan))
         if known != value and not (math.isnan(known) and math.isnan(value)):
             yield f"{metric} of {run.id} is {value}, but {known} in the record"
-    if math.isnan(row["ended"].timestamp()):
+    if row.isna()["ended"]:
         yield f"the record has {run.id} only in part"

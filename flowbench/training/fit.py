@@ -131,7 +131,8 @@ def fit(flow: Flow, data: FlowData, spec: RunSpec, attempt: AttemptDirectory) ->
     outcome: FitOutcome = "completed"
     reason = ""
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume_from(attempt), weights_only=True)
+        point = resume_from(attempt, is_global_zero=trainer.is_global_zero)
+        trainer.fit(module, datamodule=data, ckpt_path=point, weights_only=True)
     except Diverged as error:
         outcome, reason = "diverged", str(error)
     except NotInvertible as error:

@@ -50,14 +50,15 @@ class ResumePoint(Callback):
                 new.unlink(missing_ok=True)
 
 
-def resume_from(attempt: AttemptDirectory) -> Path | None:
+def resume_from(attempt: AttemptDirectory, *, is_global_zero: bool) -> Path | None:
     """Return the newest checkpoint of a run's attempts up to this one, None where there is none.
 
-    The best model so far is carried over from where the checkpoint is.
+    Rank 0 carries the best model so far over from where the checkpoint is: ranks that both did
+    would be in each other's way.
     """
     for earlier in reversed(_attempts(attempt)):
         if earlier.number <= attempt.number and (path := earlier.checkpoints / NAME).is_file():
-            if earlier.model.is_file() and not attempt.model.is_file():
+            if is_global_zero and earlier.model.is_file() and not attempt.model.is_file():
                 _link(earlier.model, attempt.model)
             return path
     return None

@@ -14,7 +14,8 @@ from flowbench.sweep.launchers import open_launcher
 
 pytestmark = pytest.mark.integration
 
-BUDGET = {"unit": "epochs", "per_trial": 60}
+BUDGET = {"unit": "epochs", "per_trial": 240}
+"""Long enough that two trials that start together train together, on a fast machine too."""
 
 LEFT = """
 import ray

@@ -81,6 +81,21 @@ def test_what_the_record_lost_is_found_and_sent_again(home):
     assert audit("tiny") == []
 
 
+def test_what_the_record_has_only_in_part_is_found_and_sent_again(home, monkeypatch):
+    uri = default_tracking_uri()
+    forget(uri, [FIRST])
+
+    def cut_off(*args):
+        raise OSError("the connection was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "_end", cut_off)
+        assert send_everything(open_recorder()) == 1
+    assert audit("tiny") == [f"the record has {FIRST} only in part"]
+    assert send_everything(open_recorder()) == 0
+    assert audit("tiny") == []
+
+
 def test_a_record_that_was_deleted_is_made_anew(home):
     shutil.copy(empty_database(), home / "other.db")
     uri = f"sqlite:///{home / 'other.db'}"

@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from small_runs import REALNVP, ROULETTE, small_spec, validations
 
 from flowbench.families.checkpoint import load_flow
-from flowbench.run_directory import AttemptDirectory, home
+from flowbench.run_directory import AttemptDirectory, RunDirectory, home
 from flowbench.training import resume
 
 WITH_ACTNORM = {**REALNVP, "normalisation": "actnorm"}
@@ -102,3 +102,19 @@ def test_checkpoints_hold_nothing_but_tensors_and_numbers(table, fitted):
     saved = torch.load(path, weights_only=True)
     assert saved["epoch"] == 0
     assert saved["average"]["updates"] == 4
+
+
+def test_one_rank_alone_carries_the_best_model_over(table, fitted):
+    """Two that linked it at once were in each other's way, and the trial failed."""
+    spec = small_spec(table, max_epochs=7)
+    with disk_full_at(5):
+        fitted(spec)
+    first = RunDirectory(home() / "run").attempt(0)
+    second = RunDirectory(home() / "run").attempt(1)
+    second.create()
+    point = first.checkpoints / "resume.ckpt"
+    assert resume.resume_from(second, is_global_zero=False) == point
+    assert not second.model.exists()
+    assert resume.resume_from(second, is_global_zero=True) == point
+    assert second.model.samefile(first.model)
+    assert resume.resume_from(second, is_global_zero=False) == point
