@@ -14,7 +14,7 @@ from flowbench.sweep.launchers.slurm import SlurmLauncher
 
 pytestmark = pytest.mark.integration
 
-BUDGET = {"unit": "epochs", "per_trial": 60, "trials": 3}
+BUDGET = {"unit": "epochs", "per_trial": 240, "trials": 3}
 
 
 def live_jobs(slurm):
