@@ -38,7 +38,8 @@ def log_det_cost(quick: bool = False) -> Table:
     note = (
         f"Of {POINTS} points, without gradients. The determinant is of given Jacobians; the lemma"
         f" forms its M x M matrix of given factors, M = {RANK} (or D); the series takes products"
-        f" with the Jacobian of a branch of two layers of {WIDTH}, at one probe."
+        f" with the Jacobian of a branch of two layers of {WIDTH}, at one probe, and one more, as"
+        " for a gradient."
     )
     return Table("log_det", "The log-determinant alone", columns, rows, note)
 
@@ -82,7 +83,7 @@ def _ways(dim: int) -> dict[str, Callable[[], Tensor]]:
 
     @torch.no_grad()
     def series() -> Tensor:
-        return log_det_series(product, probe, coefficients, differentiable=False)
+        return log_det_series(product, probe, coefficients, differentiable=True)
 
     full, *rest = CLAIMED
     calls: dict[str, Callable[[], Tensor]] = dict(zip(rest, (lemma, series), strict=True))

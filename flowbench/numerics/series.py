@@ -8,6 +8,7 @@ tr(J^k) = E[v^T J^k v]. Sources: Behrmann et al. 2019, "Invertible Residual Netw
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from math import floor, log
 
 import torch
@@ -103,7 +104,8 @@ def log_det_series(
         probes: ``(P, N, *event)``, independent with mean zero and variance one.
         coefficients: weight of each term, the first first, a number or one for each probe and
             sample, ``(P, N)``; while compiling a tensor, see `as_input`.
-        differentiable: whether the result carries the surrogate's gradient.
+        differentiable: whether the result carries the surrogate's gradient. Without it, terms
+            that together are below the round-off of the first are left out.
 
     Returns:
         ``(P, N)``, one estimate for each probe and sample.
@@ -111,6 +113,8 @@ def log_det_series(
     with torch.no_grad():
         if isinstance(coefficients, Tensor):
             value, direction = _summed_in_a_loop(product, probes, coefficients)
+        elif not differentiable:
+            return _summed_to_round_off(product, probes, coefficients)
         else:
             value, direction = _summed(product, probes, coefficients)
     if not differentiable:
@@ -135,6 +139,29 @@ def _summed(
         power = product(power)
         value = value + weight / k * (probes * power).flatten(2).sum(2)
     return value, direction
+
+
+def _summed_to_round_off(
+    product: Callable[[Tensor], Tensor], probes: Tensor, coefficients: Sequence[float | Tensor]
+) -> Tensor:
+    """Return the series ``(P, N)`` without the terms that cannot change it.
+
+    They are more than idle: powers of a strong contraction end as subnormal numbers, with which
+    processors are dozens of times slower.
+    """
+    weights = [torch.as_tensor(each).to(probes) / k for k, each in enumerate(coefficients, start=1)]
+    left = [*accumulate(reversed(weights))][::-1]  # of each term and those after it
+    value, power = probes.new_zeros(probes.shape[:2]), probes
+    first: Tensor | None = None
+    for k, weight in enumerate(weights):
+        power = product(power)
+        size = power.flatten(2).norm(dim=2)
+        first = size if first is None else first
+        # No later power is larger than this one: J is a contraction.
+        if bool((left[k] * size <= torch.finfo(size.dtype).eps * first).all()):
+            break
+        value = value + (-1) ** k * weight * (probes * power).flatten(2).sum(2)
+    return value
 
 
 def _summed_in_a_loop(

@@ -162,3 +162,23 @@ def test_surrogate_gradient_is_right_under_weights_that_differ_between_samples()
     (expected,) = torch.autograd.grad((weights * log_det_residual(matrices)).sum(), matrices)
     torch.testing.assert_close(gradient, expected)
     assert gradient[1].abs().max() > 0.1
+
+
+def test_terms_below_round_off_are_left_out_of_a_value_and_change_nothing():
+    taken = []
+
+    def product(tangents: Tensor) -> Tensor:
+        taken.append(tangents)
+        return 0.01 * tangents.roll(1, dims=-1) + 0.002 * tangents
+
+    probes = rademacher(3, 0, torch.arange(4), 5, dtype=torch.float64)[None]
+    weights = roulette_by_sample(torch.tensor([[0.0, 1e-9, 0.3, 0.9]], dtype=torch.float64), 20)
+    value = log_det_series(product, probes, weights, differentiable=False)
+    few = len(taken)
+    whole = log_det_series(product, probes, weights, differentiable=True)
+    assert len(taken) - few == len(weights) + 1 > 60
+    assert few < 40
+    assert value.dtype == whole.dtype
+    torch.testing.assert_close(value, whole, rtol=0, atol=4e-16)
+    three = log_det_series(product, probes, weights[:3], differentiable=False)
+    assert not torch.allclose(value, three, rtol=0, atol=1e-10)
