@@ -76,8 +76,8 @@ def measure_inversion(
             y = flow.flow.decode_map(z, context)
             unconverged = solves.add(flow)
             errors["flow/zxz"].update(z, flow.flow.encode_map(y, context), unconverged)
-            back = flow.encode(flow.preprocess.decode_map(y), context)[0]
-            errors["data/zxz"].update(z, back)
+            y_back = flow.preprocess.encode_map(flow.preprocess.decode_map(y))
+            errors["data/zxz"].update(z, flow.flow.encode_map(y_back, context))
     found: dict[str, float] = {}
     for name, error in errors.items():
         found |= quantiles(error, name)
