@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from flowbench.compare.columns import significant, with_error
-from flowbench.compare.comparable import common_batch, comparable
+from flowbench.compare.comparable import common_batch, comparable, sampling_times
 from flowbench.compare.ranks import DATA_SETS_FOR_A_TEST, Ranks
 
 SURE = 2.0
@@ -150,12 +150,19 @@ def all_round(rows: pd.DataFrame) -> str:
     """Name the Pareto front of likelihood, sampling speed and inversion error."""
     ranked = rows[rows["rank"].notna()]
     front = list(ranked["family"][ranked["front"].astype(bool)])
-    if not front or len(front) == len(ranked):
+    times = sampling_times(ranked)
+    if not front or len(front) == len(ranked) or times is None:
         return ""
-    return (
-        f"On the Pareto front of likelihood, sampling speed and inversion error: {listed(front)};"
-        " for each of the others a family is at least as good in all three."
-    )
+    whole = times.notna() & ranked["inversion"].notna()
+    without = list(ranked["family"][~whole])
+    parts = [
+        f"On the Pareto front of likelihood, sampling speed and inversion error: {listed(front)}"
+    ]
+    if len(front) + len(without) < len(ranked):
+        parts.append("for each of the others a family is at least as good in all three")
+    if without:
+        parts.append(f"not all three are known of {listed(without)}")
+    return "; ".join(parts) + "."
 
 
 def by_budget(winners: pd.DataFrame) -> str:

@@ -249,6 +249,15 @@ def test_what_was_not_measured_alike_is_not_compared():
     assert words.most_exact(ranked(inversion_points=[100.0, 1024.0])) == ""
 
 
+def test_a_family_that_lacks_a_measure_is_not_said_to_be_beaten():
+    front = "On the Pareto front of likelihood, sampling speed and inversion error: b; "
+    beaten = words.all_round(ranked(front=[False, True]))
+    assert beaten == f"{front}for each of the others a family is at least as good in all three."
+    untimed = ranked(front=[False, True], speed_b1024=[np.nan, 140.0])
+    assert words.all_round(untimed) == f"{front}not all three are known of a."
+    assert words.all_round(ranked()) == ""
+
+
 def test_a_gaussian_that_is_better_is_said_to_be():
     assert words.behind_gaussian(ranked(gain=[0.1, -0.1], gain_se=0.01)) == ""
     assert words.behind_gaussian(ranked(gain=[-0.034, -0.1], gain_se=0.013)) == (
