@@ -125,6 +125,9 @@ def test_a_split_that_never_moves_one_part_is_another_split():
     data = split_comparison_data(runs, runs[PROTOCOL])
     assert data["split"].tolist() == ["half", "half, one part", "parity"]
     assert data["best"].all()
+    # Where nothing was tuned there is no trial; the column is empty, and of numbers.
+    confirmed = runs.assign(**{"stage": "confirm", "param.family.split": np.nan})
+    assert split_comparison_data(confirmed, runs[PROTOCOL]).empty
 
 
 def test_the_split_comparison_has_every_trial_and_the_best_of_each_split(picture, trials):

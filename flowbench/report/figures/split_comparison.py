@@ -22,7 +22,8 @@ def split_comparison_data(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFram
     trials = with_parameter(finished_trials(runs, rows), "family.split")
     if ALTERNATE in trials:
         fixed = trials[ALTERNATE] == "False"
-        trials["split"] = trials["split"].where(~fixed, trials["split"] + ", one part")
+        one_part = trials["split"].map("{}, one part".format)
+        trials["split"] = trials["split"].where(~fixed, one_part)
     data = trials[["family", "split", MERIT, "run"]].rename(columns={MERIT: "bits_per_dim"})
     tried = data.groupby("family")["split"].transform("nunique")
     data = data[tried > 1].sort_values(["family", "split", "bits_per_dim"], ignore_index=True)
